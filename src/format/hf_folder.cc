@@ -50,15 +50,17 @@ bool is_plain_file_name(std::string_view name) {
 HfFolder HfFolder::open(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (error && fs::status_known(status) && fs::exists(status)) {
-    fail(ErrorCode::io, "{}: {}", path, error.message());
-  }
   if (status.type() == fs::file_type::none) fail(ErrorCode::io, "{}: {}", path, error.message());
   if (!fs::is_directory(status)) refuse_path(path, status);
 
   HfFolder folder;
   folder.path_ = path;
-  const auto present = [&](std::string_view name) { return fs::exists(folder.file_path(name), error); };
+  const auto present = [&](std::string_view name) {
+    const std::string file = folder.file_path(name);
+    const bool exists = fs::exists(file, error);
+    if (error) fail(ErrorCode::io, "{}: {}", file, error.message());
+    return exists;
+  };
   if (!present("config.json"))
     fail(ErrorCode::not_found, "{}: no config.json in the folder; {}", path, kExpected);
   folder.config_ = Config::read(folder.file_path("config.json"));
