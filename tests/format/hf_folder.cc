@@ -90,6 +90,11 @@ TEST_F(HfFolderTest, MissingShardIsNamed) {
                         "missing in the folder");
 }
 
+TEST_F(HfFolderTest, ShardNameThatNoFileCanHaveIsMissing) {
+  write_index("{\"a\":\"" + std::string(5000, 'x') + "\"}");
+  expect_open_error(ErrorCode::not_found, "of tensor 'a' is missing in the folder");
+}
+
 TEST_F(HfFolderTest, IndexNamingAnAbsentTensorIsAnError) {
   write_index(R"({"a":"1.safetensors","b":"1.safetensors"})");
   folder.write("1.safetensors", u8_file({"a"}));

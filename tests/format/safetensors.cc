@@ -195,8 +195,8 @@ TEST(Safetensors, HolesBetweenAndAfterTensorsAreErrors) {
 }
 
 TEST(Safetensors, MisalignedTensorIsReadAndSaysSo) {
-  // Vector memory is aligned, so the view's position in the file decides.
-  for (const size_t padding : {0, 1, 2, 3, 4}) {
+  // The header's length decides where the data begins.
+  for (size_t padding = 0; padding < 5; ++padding) {
     const std::string bytes = safetensors_bytes(
         R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})" + std::string(padding, ' '), 4);
     const Safetensors file = parse(bytes);
