@@ -24,11 +24,15 @@ json parse_json(std::string_view text, std::string_view name) {
         break;
       case json::parse_event_t::key:
         if (!keys.back().insert(parsed.get<std::string>()).second) {
-          fail(ErrorCode::invalid_file, "{}: JSON object repeats the key '{}'", name, parsed.get<std::string>());
+          fail(ErrorCode::invalid_file, "{}: JSON object repeats the key '{}'", name,
+               parsed.get<std::string>());
         }
         break;
-      case json::parse_event_t::object_end: keys.pop_back(); break;
-      default: break;
+      case json::parse_event_t::object_end:
+        keys.pop_back();
+        break;
+      default:
+        break;
     }
     return true;
   };
