@@ -6,6 +6,7 @@
 # shellcheck disable=SC2016
 set -eu
 
+unset INGOT_BUILD_DIR INGOT_DRY_RUN
 launcher=$1
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
