@@ -15,6 +15,10 @@ if(INGOT_SANITIZE)
                          -fno-sanitize-recover=all)
   target_link_options(ingot_options INTERFACE -fsanitize=${INGOT_SANITIZE})
 endif()
+if(INGOT_FUZZERS)
+  target_compile_options(ingot_options INTERFACE -fsanitize=fuzzer-no-link)  # coverage of the libraries
+  target_link_options(ingot_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # ingot_library(folder DEPENDS targets...): the library `ingot_<folder>` of every .cc file below src/<folder>.
 # The folder's own CMakeLists.txt calls it, so a new file needs no edit.

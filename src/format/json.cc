@@ -11,6 +11,21 @@ namespace ingot::format {
 
 using nlohmann::json;
 
+namespace {
+
+constexpr size_t kMessageBytes = 160;
+
+// The parser quotes what it read last, which can be megabytes. Cuts between UTF-8 characters.
+std::string cut(std::string text) {
+  if (text.size() <= kMessageBytes) return text;
+  size_t end = kMessageBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  text.resize(end);
+  return text + "…";
+}
+
+}  // namespace
+
 json parse_json(std::string_view text, std::string_view name) {
   std::vector<std::unordered_set<std::string>> keys;  // one set per object that is open, outermost first
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
@@ -24,18 +39,22 @@ json parse_json(std::string_view text, std::string_view name) {
         break;
       case json::parse_event_t::key:
         if (!keys.back().insert(parsed.get<std::string>()).second) {
-          fail(ErrorCode::invalid_file, "{}: JSON object repeats the key '{}'", name, parsed.get<std::string>());
+          fail(ErrorCode::invalid_file, "{}: JSON object repeats the key '{}'", name,
+               parsed.get<std::string>());
         }
         break;
-      case json::parse_event_t::object_end: keys.pop_back(); break;
-      default: break;
+      case json::parse_event_t::object_end:
+        keys.pop_back();
+        break;
+      default:
+        break;
     }
     return true;
   };
   try {
     return json::parse(text, watch);
   } catch (const json::exception& error) {
-    fail(ErrorCode::invalid_file, "{}: not valid JSON: {}", name, error.what());
+    fail(ErrorCode::invalid_file, "{}: not valid JSON: {}", name, cut(error.what()));
   }
 }
 
@@ -43,6 +62,14 @@ json read_json(const std::string& path) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+std::string brief_json(const json& value) {
+  // A large container is named by its size: writing it out would cost as much as the file.
+  if (value.is_structured() && value.size() > 16) {
+    return fmt::format("{} of {} entries", value.is_array() ? "a list" : "an object", value.size());
+  }
+  return cut(value.dump());
 }
 
 }  // namespace ingot::format

@@ -19,4 +19,7 @@ nlohmann::json parse_json(std::string_view text, std::string_view name);
 /// Reads and parses a whole file. Errors: as above, not_found, io.
 nlohmann::json read_json(const std::string& path);
 
+/// `value` as text for a message, cut to a readable length.
+std::string brief_json(const nlohmann::json& value);
+
 }  // namespace ingot::format

@@ -1,0 +1,59 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "backend/cpu/kernels.h"
+#include "base/check.h"
+#include "base/cpu_count.h"
+
+namespace ingot::cpu {
+namespace {
+
+int checked_threads(int threads) {
+  if (threads < 0 || threads > ThreadPool::kMaxThreads) {
+    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads, threads);
+  }
+  return threads == 0 ? available_cpus() : threads;
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "CPU";
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(int threads) : pool_(checked_threads(threads)) {}
+
+backend::Limits CpuBackend::limits() const {
+  return {.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
+                                pool_.threads() == 1 ? "" : "s", simd_target_name()),
+          .threads = pool_.threads(),
+          .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)};
+}
+
+void CpuBackend::copy(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
+const backend::Kernel* CpuBackend::find_kernel(const backend::KernelQuery& query) const {
+  for (const backend::Kernel& kernel : kernel_table()) {
+    if (kernel.op == query.op.name() && kernel.supports(query)) return &kernel;
+  }
+  return nullptr;
+}
+
+std::span<const backend::Kernel> CpuBackend::kernels() const { return kernel_table(); }
+
+void CpuBackend::submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) {
+  for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
+}
+
+}  // namespace ingot::cpu

@@ -1,0 +1,36 @@
+// The CPU backend: Highway kernels on a thread pool, memory that the host and the device share.
+#pragma once
+
+#include "backend/backend.h"
+#include "base/thread_pool.h"
+
+namespace ingot::cpu {
+
+class CpuBackend final : public backend::Backend {
+ public:
+  /// threads 0: every CPU this process may use. Errors: invalid_argument for a negative number or more than
+  /// ThreadPool::kMaxThreads.
+  explicit CpuBackend(int threads);
+
+  ThreadPool& pool() { return pool_; }
+
+  std::string_view name() const override { return "cpu"; }
+  backend::Limits limits() const override;
+  PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
+  BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
+  const void* import_host(const void* data, size_t /*bytes*/) override { return data; }
+  void copy(void* to, const void* from, size_t bytes) override;
+  const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
+  std::span<const backend::Kernel> kernels() const override;
+  void submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) override;
+  void synchronize() override {}  // submit() returns when the work is done
+
+ private:
+  ThreadPool pool_;
+  BufferPool memory_;
+};
+
+/// The pool of the backend a kernel was launched on.
+inline ThreadPool& pool_of(backend::Backend& backend) { return static_cast<CpuBackend&>(backend).pool(); }
+
+}  // namespace ingot::cpu

@@ -1,0 +1,37 @@
+// The CPU's kernel table, and the launchers its rows name (each defined in kernels/<op>.cc).
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "backend/backend.h"
+
+namespace ingot::cpu {
+
+std::span<const backend::Kernel> kernel_table();
+
+/// The vector instruction set the kernels run with here: "AVX3" (AVX-512), "AVX2", "NEON" …
+std::string_view simd_target_name();
+
+// Launchers. All are row-invariant: a row of the output depends neither on other rows nor on their number.
+void launch_add(backend::Backend& backend, const backend::Launch& launch);
+void launch_mul(backend::Backend& backend, const backend::Launch& launch);
+void launch_gelu(backend::Backend& backend, const backend::Launch& launch);
+void launch_silu(backend::Backend& backend, const backend::Launch& launch);
+void launch_softmax(backend::Backend& backend, const backend::Launch& launch);
+void launch_layer_norm(backend::Backend& backend, const backend::Launch& launch);
+void launch_rms_norm(backend::Backend& backend, const backend::Launch& launch);
+void launch_embedding(backend::Backend& backend, const backend::Launch& launch);
+void launch_rope(backend::Backend& backend, const backend::Launch& launch);
+void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch);
+void launch_linear_prefill(backend::Backend& backend, const backend::Launch& launch);
+void launch_attention_decode(backend::Backend& backend, const backend::Launch& launch);
+void launch_attention_prefill(backend::Backend& backend, const backend::Launch& launch);
+void launch_sample(backend::Backend& backend, const backend::Launch& launch);
+
+size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t attention_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t attention_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t sample_workspace(const backend::Backend& backend, const backend::Launch& launch);
+
+}  // namespace ingot::cpu

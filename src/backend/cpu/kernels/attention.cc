@@ -1,0 +1,321 @@
+// attention: online softmax over blocks of keys (Milakov and Gimelshein, 2018; Dao et al., 2022): scores of one
+// block at a time, never the score matrix.
+//
+// Prompt rows run over their keys in one piece. A generated row's keys are split into pieces of kSplitKeys by the
+// sequence's own length and joined in order (flash decoding), so that one long sequence keeps every thread busy.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/kernels/attention.cc"
+// clang-format off
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
+
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/dispatch.h"
+#include "backend/cpu/kernels/simd.h"
+#include "graph/ops/attention.h"
+
+#ifndef INGOT_CPU_ATTENTION_TYPES
+#define INGOT_CPU_ATTENTION_TYPES
+namespace ingot::cpu {
+
+constexpr int64_t kBlockKeys = 32;
+constexpr int64_t kSplitKeys = 512;
+
+/// One sequence's keys and values of one key head.
+struct CacheRows {
+  const float* keys;       // [C, kv_heads, page_tokens, head_dim], offset to the head
+  const float* values;
+  const int32_t* pages;    // the sequence's row of the block table
+  int64_t page_tokens;
+  int64_t page_stride;     // floats from a page to the next: kv_heads * page_tokens * head_dim
+  int64_t head_dim;
+
+  int64_t offset(int64_t position) const {
+    return pages[position / page_tokens] * page_stride + position % page_tokens * head_dim;
+  }
+};
+
+/// A softmax in progress for one query head: sum and output are relative to exp(max).
+struct Partial {
+  float max;
+  float sum;
+};
+
+}  // namespace ingot::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot::cpu::HWY_NAMESPACE {
+
+HWY_INLINE float dot(F32 d, const float* a, const float* b, int64_t n) {
+  auto sum = hn::Zero(d);
+  for_vectors(
+      d, n, [&](int64_t i) HWY_ATTR { sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum); },
+      [&](int64_t i, size_t rest) HWY_ATTR {
+        sum = hn::MulAdd(load_f32_tail(d, a + i, rest), load_f32_tail(d, b + i, rest), sum);
+      });
+  return sum_lanes(d, sum);
+}
+
+/// to = to * scale + sum over the block's keys of weight * value.
+HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights, int64_t keys, float scale,
+                           float* to, int64_t head_dim) {
+  const auto old_scale = hn::Set(d, scale);
+  for_vectors(
+      d, head_dim,
+      [&](int64_t i) HWY_ATTR {
+        auto sum = hn::Mul(hn::LoadU(d, to + i), old_scale);
+        for (int64_t k = 0; k < keys; ++k) {
+          sum = hn::MulAdd(hn::Set(d, weights[k]), hn::LoadU(d, rows[k] + i), sum);
+        }
+        hn::StoreU(sum, d, to + i);
+      },
+      [&](int64_t i, size_t rest) HWY_ATTR {
+        auto sum = hn::Mul(load_f32_tail(d, to + i, rest), old_scale);
+        for (int64_t k = 0; k < keys; ++k) {
+          sum = hn::MulAdd(hn::Set(d, weights[k]), load_f32_tail(d, rows[k] + i, rest), sum);
+        }
+        store_tail(d, sum, to + i, rest);
+      });
+}
+
+/// Keys begin … end for `heads` query heads of one row that share a key head. query, out: [heads, head_dim].
+void attend(const CacheRows& cache, const float* query, int64_t heads, float scale, int64_t begin, int64_t end,
+            Partial* partials, float* out) {
+  const F32 d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t head_dim = cache.head_dim;
+  for (int64_t h = 0; h < heads; ++h) partials[h] = {-std::numeric_limits<float>::infinity(), 0.0F};
+  for (int64_t i = 0; i < heads * head_dim; ++i) out[i] = 0;
+  const float* key_rows[kBlockKeys];
+  const float* value_rows[kBlockKeys];
+  HWY_ALIGN float scores[kBlockKeys + HWY_MAX_BYTES / 4];
+  // Blocks end at multiples of kBlockKeys from the sequence's start: a position's block is its own.
+  for (int64_t first = begin; first < end;) {
+    const int64_t last = std::min(end, (first / kBlockKeys + 1) * kBlockKeys);
+    const int64_t keys = last - first;
+    for (int64_t k = 0; k < keys; ++k) {
+      const int64_t offset = cache.offset(first + k);
+      key_rows[k] = cache.keys + offset;
+      value_rows[k] = cache.values + offset;
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      Partial& partial = partials[h];
+      float max = partial.max;
+      for (int64_t k = 0; k < keys; ++k) {
+        scores[k] = dot(d, query + h * head_dim, key_rows[k], head_dim) * scale;
+        max = std::max(max, scores[k]);
+      }
+      for (int64_t k = keys; k % lanes != 0; ++k) scores[k] = -std::numeric_limits<float>::infinity();
+      auto sums = hn::Zero(d);
+      for (int64_t k = 0; k < keys; k += lanes) {
+        const auto weights = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + k), hn::Set(d, max)));
+        hn::StoreU(weights, d, scores + k);
+        sums = hn::Add(sums, weights);
+      }
+      const float rescale = std::exp(partial.max - max);
+      partial = {max, partial.sum * rescale + sum_lanes(d, sums)};
+      add_values(d, value_rows, scores, keys, rescale, out + h * head_dim, head_dim);
+    }
+    first = last;
+  }
+}
+
+/// out = sum over pieces of exp(max - highest) * part, divided by the sums' total. parts: [pieces, head_dim].
+void join(const Partial* partials, const float* parts, int64_t pieces, int64_t piece_stride, int64_t part_stride,
+          float* out, int64_t head_dim) {
+  const F32 d;
+  float highest = -std::numeric_limits<float>::infinity();
+  for (int64_t p = 0; p < pieces; ++p) highest = std::max(highest, partials[p * piece_stride].max);
+  float total = 0;
+  for (int64_t p = 0; p < pieces; ++p) {
+    const Partial& partial = partials[p * piece_stride];
+    total += std::exp(partial.max - highest) * partial.sum;
+  }
+  for (int64_t p = 0; p < pieces; ++p) {
+    const float* part = parts + p * part_stride;
+    const auto weight = hn::Set(d, std::exp(partials[p * piece_stride].max - highest) / total);
+    const auto add = [&](VecF32 sum, VecF32 value) HWY_ATTR {
+      return p == 0 ? hn::Mul(weight, value) : hn::MulAdd(weight, value, sum);
+    };
+    for_vectors(
+        d, head_dim,
+        [&](int64_t i) HWY_ATTR {
+          hn::StoreU(add(p == 0 ? hn::Zero(d) : hn::LoadU(d, out + i), hn::LoadU(d, part + i)), d, out + i);
+        },
+        [&](int64_t i, size_t n) HWY_ATTR {
+          const auto sum = p == 0 ? hn::Zero(d) : load_f32_tail(d, out + i, n);
+          store_tail(d, add(sum, load_f32_tail(d, part + i, n)), out + i, n);
+        });
+  }
+}
+
+}  // namespace ingot::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot::cpu {
+HWY_EXPORT(attend);
+HWY_EXPORT(join);
+
+namespace {
+
+using backend::Backend;
+using backend::Launch;
+using graph::Tensor;
+
+/// The shapes and step inputs of one launch.
+struct Attention {
+  explicit Attention(const Launch& launch)
+      : op(static_cast<const graph::AttentionOp&>(*launch.op)),
+        q(launch.inputs[0]),
+        keys(launch.inputs[1]),
+        values(launch.inputs[2]),
+        block_table(launch.inputs[5]),
+        seq_start(launch.inputs[3].i32()),
+        context_len(launch.inputs[4].i32()),
+        out(launch.output.as<float>()),
+        sequences(launch.inputs[4].shape[0]),
+        heads(q.shape[1]),
+        head_dim(q.shape[2]),
+        kv_heads(keys.shape[1]),
+        group(heads / kv_heads) {}
+
+  CacheRows rows(int64_t sequence, int64_t kv_head) const {
+    const int64_t page_tokens = keys.shape[2];
+    const int64_t head_offset = kv_head * page_tokens * head_dim;
+    return {.keys = keys.f32() + head_offset,
+            .values = values.f32() + head_offset,
+            .pages = block_table.i32() + sequence * block_table.shape[1],
+            .page_tokens = page_tokens,
+            .page_stride = kv_heads * page_tokens * head_dim,
+            .head_dim = head_dim};
+  }
+  int64_t position(int64_t sequence, int64_t row) const {
+    return context_len[sequence] - (seq_start[sequence + 1] - row);
+  }
+  int64_t first_key(int64_t position) const {
+    return op.window() > 0 ? std::max<int64_t>(0, position - op.window() + 1) : 0;
+  }
+  const float* query(int64_t row, int64_t kv_head) const {
+    return q.f32() + (row * heads + kv_head * group) * head_dim;
+  }
+  float* output(int64_t row, int64_t kv_head) const { return out + (row * heads + kv_head * group) * head_dim; }
+  /// Rows that pad the step belong to no sequence: they are zero.
+  void clear_padding() const {
+    const int64_t end = seq_start[sequences];
+    std::fill(out + end * heads * head_dim, out + q.shape[0] * heads * head_dim, 0.0F);
+  }
+
+  const graph::AttentionOp& op;
+  const Tensor& q;
+  const Tensor& keys;
+  const Tensor& values;
+  const Tensor& block_table;
+  const int32_t* seq_start;
+  const int32_t* context_len;
+  float* out;
+  int64_t sequences;
+  int64_t heads;
+  int64_t head_dim;
+  int64_t kv_heads;
+  int64_t group;  // query heads of a key head
+};
+
+/// Pieces that a context of `keys` positions is split into.
+int64_t pieces_of(int64_t keys) { return (keys + kSplitKeys - 1) / kSplitKeys; }
+
+}  // namespace
+
+size_t attention_prefill_workspace(const Backend&, const Launch& launch) {
+  // A Partial for every row and head.
+  return static_cast<size_t>(launch.inputs[0].shape[0] * launch.inputs[0].shape[1]) * sizeof(Partial);
+}
+
+void launch_attention_prefill(Backend& backend, const Launch& launch) {
+  const Attention attention(launch);
+  attention.clear_padding();
+  auto* partials = reinterpret_cast<Partial*>(launch.workspace.data());
+  const int64_t rows = attention.seq_start[attention.sequences];
+  // Late rows have more keys: single rows as chunks let threads even that out.
+  pool_of(backend).parallel_for(rows * attention.kv_heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t row = item / attention.kv_heads;
+      const int64_t kv_head = item % attention.kv_heads;
+      int64_t sequence = 0;
+      while (attention.seq_start[sequence + 1] <= row) ++sequence;
+      const int64_t position = attention.position(sequence, row);
+      Partial* partial = partials + row * attention.heads + kv_head * attention.group;
+      float* out = attention.output(row, kv_head);
+      HWY_DYNAMIC_DISPATCH(attend)
+      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group, attention.op.scale(),
+       attention.first_key(position), position + 1, partial, out);
+      for (int64_t h = 0; h < attention.group; ++h) {
+        float* head = out + h * attention.head_dim;
+        HWY_DYNAMIC_DISPATCH(join)(partial + h, head, 1, 0, 0, head, attention.head_dim);
+      }
+    }
+  });
+}
+
+size_t attention_decode_workspace(const Backend&, const Launch& launch) {
+  // For every row, piece and head: a Partial and an output.
+  const int64_t context = launch.inputs[5].shape[1] * launch.inputs[1].shape[2];
+  const int64_t items = launch.inputs[0].shape[0] * pieces_of(context) * launch.inputs[0].shape[1];
+  return static_cast<size_t>(items) *
+         (sizeof(Partial) + static_cast<size_t>(launch.inputs[0].shape[2]) * sizeof(float));
+}
+
+void launch_attention_decode(Backend& backend, const Launch& launch) {
+  const Attention attention(launch);
+  attention.clear_padding();
+  const int64_t heads = attention.heads;
+  const int64_t head_dim = attention.head_dim;
+  const int64_t rows = attention.seq_start[attention.sequences];
+  const int64_t most_pieces = pieces_of(attention.block_table.shape[1] * attention.keys.shape[2]);
+  // [row, piece, head] of partials, then [row, piece, head, head_dim] of outputs.
+  auto* partials = reinterpret_cast<Partial*>(launch.workspace.data());
+  auto* parts = reinterpret_cast<float*>(partials + rows * most_pieces * heads);
+  const auto sequence_of = [&](int64_t row) {
+    int64_t sequence = 0;
+    while (attention.seq_start[sequence + 1] <= row) ++sequence;
+    return sequence;
+  };
+  ThreadPool& pool = pool_of(backend);
+  pool.parallel_for(rows * attention.kv_heads * most_pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t piece = item % most_pieces;
+      const int64_t kv_head = item / most_pieces % attention.kv_heads;
+      const int64_t row = item / most_pieces / attention.kv_heads;
+      const int64_t sequence = sequence_of(row);
+      const int64_t position = attention.position(sequence, row);
+      const int64_t first = std::max(attention.first_key(position), piece * kSplitKeys);
+      const int64_t last = std::min(position + 1, (piece + 1) * kSplitKeys);
+      const int64_t at = (row * most_pieces + piece) * heads + kv_head * attention.group;
+      if (piece >= pieces_of(position + 1)) continue;
+      HWY_DYNAMIC_DISPATCH(attend)
+      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group, attention.op.scale(), first,
+       last, partials + at, parts + at * head_dim);
+    }
+  });
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t position = attention.position(sequence_of(row), row);
+    // Pieces that lie before the sliding window hold nothing.
+    const int64_t first_piece = attention.first_key(position) / kSplitKeys;
+    const int64_t pieces = pieces_of(position + 1) - first_piece;
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t at = (row * most_pieces + first_piece) * heads + h;
+      HWY_DYNAMIC_DISPATCH(join)
+      (partials + at, parts + at * head_dim, pieces, heads, heads * head_dim, attention.out + (row * heads + h) * head_dim,
+       head_dim);
+    }
+  }
+}
+
+}  // namespace ingot::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,162 @@
+// rms_norm, layer_norm, softmax: a reduction over each row, then a pass that writes it.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/kernels/norm.cc"
+// clang-format off
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
+
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/dispatch.h"
+#include "backend/cpu/kernels/simd.h"
+#include "graph/ops/layer_norm.h"
+#include "graph/ops/rms_norm.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot::cpu::HWY_NAMESPACE {
+
+/// Sum of f(x) over a row; the padding of the last vector is replaced by `neutral` after f.
+template <class F>
+HWY_INLINE float sum_row(F32 d, const float* x, int64_t width, const F& f) {
+  auto sum = hn::Zero(d);
+  for_vectors(
+      d, width, [&](int64_t i) HWY_ATTR { sum = hn::Add(sum, f(hn::LoadU(d, x + i))); },
+      [&](int64_t i, size_t n) HWY_ATTR {
+        sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, n), f(load_f32_tail(d, x + i, n))));
+      });
+  return sum_lanes(d, sum);
+}
+
+template <typename W>
+void rms_norm_row(const float* x, const W* weight, float* out, int64_t width, float eps) {
+  const F32 d;
+  const float squares = sum_row(d, x, width, [](VecF32 v) HWY_ATTR { return hn::Mul(v, v); });
+  const auto scale = hn::Set(d, 1.0F / std::sqrt(squares / static_cast<float>(width) + eps));
+  for_vectors(
+      d, width,
+      [&](int64_t i) HWY_ATTR {
+        hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), scale), load_f32(d, weight + i)), d, out + i);
+      },
+      [&](int64_t i, size_t n) HWY_ATTR {
+        const auto value = hn::Mul(hn::Mul(load_f32_tail(d, x + i, n), scale), load_f32_tail(d, weight + i, n));
+        store_tail(d, value, out + i, n);
+      });
+}
+
+template <typename W, typename B>
+void layer_norm_row(const float* x, const W* weight, const B* bias, float* out, int64_t width, float eps) {
+  const F32 d;
+  const auto n_inverse = 1.0F / static_cast<float>(width);
+  const float mean = sum_row(d, x, width, [](VecF32 v) HWY_ATTR { return v; }) * n_inverse;
+  const auto center = hn::Set(d, mean);
+  const float squares = sum_row(d, x, width, [&](VecF32 v) HWY_ATTR {
+    const auto off = hn::Sub(v, center);
+    return hn::Mul(off, off);
+  });
+  const auto scale = hn::Set(d, 1.0F / std::sqrt(squares * n_inverse + eps));
+  const auto apply = [&](VecF32 v, VecF32 w, VecF32 b) HWY_ATTR {
+    return hn::MulAdd(hn::Mul(hn::Sub(v, center), scale), w, b);
+  };
+  for_vectors(
+      d, width,
+      [&](int64_t i) HWY_ATTR {
+        hn::StoreU(apply(hn::LoadU(d, x + i), load_f32(d, weight + i), load_f32(d, bias + i)), d, out + i);
+      },
+      [&](int64_t i, size_t n) HWY_ATTR {
+        const auto value = apply(load_f32_tail(d, x + i, n), load_f32_tail(d, weight + i, n),
+                                 load_f32_tail(d, bias + i, n));
+        store_tail(d, value, out + i, n);
+      });
+}
+
+void softmax_row(const float* x, float* out, int64_t width) {
+  const F32 d;
+  const auto lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  auto maxima = lowest;
+  for_vectors(
+      d, width, [&](int64_t i) HWY_ATTR { maxima = hn::Max(maxima, hn::LoadU(d, x + i)); },
+      [&](int64_t i, size_t n) HWY_ATTR {
+        maxima = hn::Max(maxima, hn::IfThenElse(hn::FirstN(d, n), load_f32_tail(d, x + i, n), lowest));
+      });
+  const auto max = hn::Set(d, max_lanes(d, maxima));
+  const auto exponential = [&](VecF32 v) HWY_ATTR { return hn::Exp(d, hn::Sub(v, max)); };
+  const auto scale = hn::Set(d, 1.0F / sum_row(d, x, width, exponential));
+  for_vectors(
+      d, width,
+      [&](int64_t i) HWY_ATTR { hn::StoreU(hn::Mul(exponential(hn::LoadU(d, x + i)), scale), d, out + i); },
+      [&](int64_t i, size_t n) HWY_ATTR {
+        store_tail(d, hn::Mul(exponential(load_f32_tail(d, x + i, n)), scale), out + i, n);
+      });
+}
+
+void rms_norm_rows(const graph::Tensor& x, const graph::Tensor& weight, const graph::Tensor& out, float eps,
+                   int64_t begin, int64_t end) {
+  const int64_t width = out.shape[-1];
+  with_weight(weight, [&](const auto* w) HWY_ATTR {
+    for (int64_t r = begin; r < end; ++r) {
+      rms_norm_row(x.f32() + r * width, w, out.as<float>() + r * width, width, eps);
+    }
+  });
+}
+
+void layer_norm_rows(const graph::Tensor& x, const graph::Tensor& weight, const graph::Tensor& bias,
+                     const graph::Tensor& out, float eps, int64_t begin, int64_t end) {
+  const int64_t width = out.shape[-1];
+  with_weight(weight, [&](const auto* w) HWY_ATTR {
+    with_weight(bias, [&](const auto* b) HWY_ATTR {
+      for (int64_t r = begin; r < end; ++r) {
+        layer_norm_row(x.f32() + r * width, w, b, out.as<float>() + r * width, width, eps);
+      }
+    });
+  });
+}
+
+void softmax_rows(const float* x, float* out, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r) softmax_row(x + r * width, out + r * width, width);
+}
+
+}  // namespace ingot::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot::cpu {
+HWY_EXPORT(rms_norm_rows);
+HWY_EXPORT(layer_norm_rows);
+HWY_EXPORT(softmax_rows);
+
+namespace {
+int64_t rows_of(const graph::Tensor& tensor) {
+  return tensor.elements() == 0 ? 0 : tensor.elements() / tensor.shape[-1];
+}
+}  // namespace
+
+void launch_rms_norm(backend::Backend& backend, const backend::Launch& launch) {
+  const float eps = static_cast<const graph::RmsNormOp&>(*launch.op).eps();
+  const graph::Tensor& out = launch.output;
+  parallel_items(pool_of(backend), rows_of(out), out.shape[-1], [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(rms_norm_rows)(launch.inputs[0], launch.inputs[1], out, eps, begin, end);
+  });
+}
+
+void launch_layer_norm(backend::Backend& backend, const backend::Launch& launch) {
+  const float eps = static_cast<const graph::LayerNormOp&>(*launch.op).eps();
+  const graph::Tensor& out = launch.output;
+  parallel_items(pool_of(backend), rows_of(out), out.shape[-1], [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(layer_norm_rows)
+    (launch.inputs[0], launch.inputs[1], launch.inputs[2], out, eps, begin, end);
+  });
+}
+
+void launch_softmax(backend::Backend& backend, const backend::Launch& launch) {
+  const graph::Tensor& out = launch.output;
+  parallel_items(pool_of(backend), rows_of(out), out.shape[-1], [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(softmax_rows)(launch.inputs[0].f32(), out.as<float>(), out.shape[-1], begin, end);
+  });
+}
+
+}  // namespace ingot::cpu
+#endif  // HWY_ONCE

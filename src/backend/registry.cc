@@ -1,0 +1,38 @@
+#include "backend/registry.h"
+
+#include <fmt/ranges.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "base/check.h"
+
+namespace ingot::backend {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+};
+
+// The null backend computes nothing; tests make it by hand.
+constexpr Entry kBackends[] = {
+    {"cpu", [](const BackendOptions& options) -> std::unique_ptr<Backend> {
+       return std::make_unique<cpu::CpuBackend>(options.threads);
+     }},
+};
+
+}  // namespace
+
+std::vector<std::string> backend_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kBackends) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
+  for (const Entry& entry : kBackends) {
+    if (entry.name == name) return entry.make(options);
+  }
+  fail(ErrorCode::invalid_argument, "device: expected one of {}, found '{}'", fmt::join(backend_names(), ", "), name);
+}
+
+}  // namespace ingot::backend

@@ -1,0 +1,40 @@
+// Tensor: a bound, contiguous, typed view of memory; what kernels and references receive.
+//
+// Owns nothing. `data` is an address of the device that runs the kernel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dtype/formats.h"
+#include "ingot/dtype.h"
+#include "ingot/array.h"
+
+namespace ingot::graph {
+
+struct Tensor {
+  void* data = nullptr;
+  DType dtype = DType::f32;
+  Shape shape;
+
+  int64_t elements() const { return shape.elements(); }
+  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype); }
+
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  const float* f32() const { return static_cast<const float*>(data); }
+  const int32_t* i32() const { return static_cast<const int32_t*>(data); }
+
+  /// Element i of an f32, f16 or bf16 tensor, decoded. For references; kernels decode vectors.
+  float at(int64_t i) const {
+    switch (dtype) {
+      case DType::f16: return dtype::decode(static_cast<const dtype::F16*>(data)[i]);
+      case DType::bf16: return dtype::decode(static_cast<const dtype::Bf16*>(data)[i]);
+      default: return static_cast<const float*>(data)[i];
+    }
+  }
+};
+
+}  // namespace ingot::graph

@@ -1,0 +1,55 @@
+#include <set>
+
+#include "base/check.h"
+#include "graph/graph.h"
+#include "graph/op_table.h"
+
+namespace ingot::graph {
+
+void verify(const Graph& graph) {
+  std::set<std::string_view> names;
+  std::vector<TensorType> types;
+  // version[i]: the newest value that shares storage with value i and was *written* (a cache after kv_write).
+  std::vector<int32_t> storage;
+  std::vector<int32_t> newest;
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    const auto id = static_cast<int32_t>(i);
+    const auto where = [&] { return fmt::format("graph: node {} '{}'", i, node.op ? node.op->name() : node.name); };
+    storage.push_back(id);
+    newest.push_back(id);
+    if (node.kind != NodeKind::op) {
+      if (node.op || !node.inputs.empty()) fail(ErrorCode::invalid_argument, "{}: has inputs", where());
+      if (!names.insert(node.name).second) {
+        fail(ErrorCode::invalid_argument, "{}: its name is used twice", where());
+      }
+      continue;
+    }
+    if (!node.op) fail(ErrorCode::invalid_argument, "{}: has no op", where());
+    if (!find_op(node.op->name())) fail(ErrorCode::invalid_argument, "{}: the op is not in the op table", where());
+    types.clear();
+    for (Value input : node.inputs) {
+      if (input.id < 0 || input.id >= id) {
+        fail(ErrorCode::invalid_argument, "{}: expected inputs before it, found node {}", where(), input.id);
+      }
+      const auto root = static_cast<size_t>(storage[static_cast<size_t>(input.id)]);
+      if (newest[root] > input.id && graph.nodes()[root].kind == NodeKind::state) {
+        fail(ErrorCode::invalid_argument, "{}: reads version {} of state '{}', which node {} has overwritten", where(),
+             input.id, graph.nodes()[root].name, newest[root]);
+      }
+      types.push_back(graph.type(input));
+    }
+    if (node.op->infer(types) != node.type) {
+      fail(ErrorCode::invalid_argument, "{}: its type {} does not follow from its inputs", where(),
+           to_string(node.type));
+    }
+    if (const auto alias = node.op->alias_of()) {
+      const auto root = storage[static_cast<size_t>(node.inputs[static_cast<size_t>(*alias)].id)];
+      storage.back() = root;
+      if (node.op->name() == "kv_write") newest[static_cast<size_t>(root)] = id;
+    }
+  }
+  for (const Output& output : graph.outputs()) static_cast<void>(graph.node(output.value));
+}
+
+}  // namespace ingot::graph

@@ -1,0 +1,100 @@
+"""Random checkpoints in the exact shape of real models, for benchmarks: `goldens.py --bench NAME OUT`.
+
+Speed depends on shapes and types, not on values, so random bf16 weights measure what the real ones would. The
+weights are written one at a time; a byte-level BPE tokenizer of 4096 tokens is trained on the fairy tales in
+tests/data, so that prompts are text. Not committed: 1.2 GB (qwen3-0.6b) and 2.5 GB (llama-1b).
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForCausalLM
+
+# config.json as published with Qwen/Qwen3-0.6B and meta-llama/Llama-3.2-1B.
+CONFIGS = {
+    "qwen3-0.6b": {
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "attention_bias": False,
+        "attention_dropout": 0.0, "head_dim": 128, "hidden_act": "silu", "hidden_size": 1024,
+        "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 40960,
+        "max_window_layers": 28, "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000, "sliding_window": None,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16", "use_cache": True, "use_sliding_window": False,
+        "vocab_size": 151936},
+    "llama-1b": {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False,
+        "attention_dropout": 0.0, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2048,
+        "initializer_range": 0.02, "intermediate_size": 8192, "max_position_embeddings": 131072, "mlp_bias": False,
+        "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8, "pretraining_tp": 1,
+        "rms_norm_eps": 1e-05,
+        "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                         "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 500000.0, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "use_cache": True,
+        "vocab_size": 128256},
+}
+CORPUS = Path(__file__).resolve().parent.parent / "tests/data/fairytales-valid.txt"
+END = "<|endoftext|>"
+
+
+def weight_shapes(config):
+    """The tensors of the model and their shapes, without making them."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**json.loads(json.dumps(config))))
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
+def write_weights(shapes, path, seed):
+    header, position = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [position, position + size]}
+        position += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    generator = torch.Generator().manual_seed(seed)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for shape in shapes.values():
+            if len(shape) == 1:
+                value = torch.empty(shape, dtype=torch.bfloat16).uniform_(0.5, 1.5, generator=generator)
+            else:
+                # uniform of the deviation 1 / sqrt(columns): activations neither grow nor vanish
+                reach = (3 / shape[1]) ** 0.5
+                value = torch.empty(shape, dtype=torch.bfloat16).uniform_(-reach, reach, generator=generator)
+            file.write(value.view(torch.int16).numpy().tobytes())
+
+
+def write_tokenizer(folder, bos):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=4096, special_tokens=[END], show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train([str(CORPUS)], trainer)
+    end = tokenizer.token_to_id(END)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{END} $A", pair=f"{END} $A {END} $B", special_tokens=[(END, end)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "add_bos_token": bos}
+    if bos:
+        settings["bos_token"] = END
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    return end
+
+
+def write(name, out):
+    out.mkdir(parents=True, exist_ok=True)
+    config = CONFIGS[name]
+    end = write_tokenizer(out, bos=config["model_type"] == "llama")
+    config = {**config, "bos_token_id": end, "eos_token_id": end}
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    generation = {"bos_token_id": end, "eos_token_id": [end], "do_sample": True, "temperature": 0.6, "top_p": 0.9}
+    (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
+    shapes = weight_shapes(config)
+    write_weights(shapes, out / "model.safetensors", seed=1)
+    parameters = sum(math.prod(shape) for shape in shapes.values())
+    print(f"{name}: {parameters / 1e6:.0f} M parameters, {(out / 'model.safetensors').stat().st_size / 1e9:.2f} GB in {out}")
