@@ -93,9 +93,11 @@ void Bpe::add_merges(const StringList& merges, const std::string& place) {
       }
       return *found;
     };
+    const int32_t left_id = id(left);
+    const int32_t right_id = id(right);
     // Published vocabularies list the joined tokens in the order of the merges: the next id is a good guess.
     product = vocab_.token(product + 1) == joined ? product + 1 : id(joined);
-    merges_.add(id(left), id(right), {static_cast<uint32_t>(rule), product});
+    merges_.add(left_id, right_id, {static_cast<uint32_t>(rule), product});
     if (!bytes_ && !left.empty() && !right.empty()) {
       const uint64_t bit =
           joint_hash(decode_utf8_before(left, left.size()).value, decode_utf8(right.data()).value) &

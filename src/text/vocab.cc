@@ -17,7 +17,9 @@ void Vocab::reserve(size_t tokens, size_t bytes) {
 
 namespace {
 
-uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+uint32_t tag_of(uint64_t hash) {
+  return static_cast<uint32_t>(hash >> 32);
+}
 
 }  // namespace
 
