@@ -20,7 +20,7 @@ template <typename... Args>
 }  // namespace ingot
 
 /// INGOT_CHECK(condition, "format", args...): throws Error{internal} that names the condition and the place.
-#define INGOT_CHECK(condition, ...)                                                                   \
-  do {                                                                                                \
+#define INGOT_CHECK(condition, ...)                                                                      \
+  do {                                                                                                   \
     if (!(condition)) ::ingot::check_failed(#condition, __FILE__, __LINE__, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -11,7 +11,8 @@ namespace ingot {
 
 spdlog::logger& log() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
-    auto made = std::make_shared<spdlog::logger>("ingot", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("ingot", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     made->set_pattern("ingot: %^%l%$: %v");
     made->set_level(spdlog::level::warn);
     return made;

@@ -12,7 +12,8 @@ namespace ingot {
 /// The logger of the library. Created on first use; thread safe.
 spdlog::logger& log();
 
-/// Sets the level by name: trace, debug, info, warning, error, off. Throws Error{invalid_argument} on another name.
+/// Sets the level by name: trace, debug, info, warning, error, off. Throws Error{invalid_argument} on another
+/// name.
 void set_log_level(std::string_view name);
 
 }  // namespace ingot

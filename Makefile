@@ -1,0 +1,30 @@
+# One command for each chore. `./ingot` itself builds what it needs; these are for working on Ingot.
+.PHONY: build test bench format lint clean test-gpu
+
+sources = git ls-files '*.h' '*.cc'
+scripts = ingot .ci/run tests/launcher/launcher_test.sh
+
+build:
+	cmake --preset release -DINGOT_TESTS=ON -DINGOT_BENCHMARKS=ON
+	cmake --build --preset release
+
+test:
+	./ingot test
+
+bench: build
+	set -e; for program in build/release/bin/bench_*; do "$$program"; done
+
+format:
+	$(sources) | xargs clang-format-16 -i
+
+lint: build
+	python3 tools/check_includes.py
+	shellcheck $(scripts)
+	$(sources) | grep '\.cc$$' | grep -v '^tests/fuzz/' | xargs -P "$$(nproc)" -n 4 clang-tidy-16 -p build/release --quiet
+
+clean:
+	rm -rf build
+
+test-gpu:
+	@echo 'make test-gpu: there is no GPU backend yet, so there is nothing to test on one' >&2
+	@exit 1
