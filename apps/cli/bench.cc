@@ -56,8 +56,8 @@ void add_bench(CLI::App& app) {
   verb->add_option("-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)")->type_name("N");
   verb->add_option("-r,--repetitions", options->bench.repetitions, "the median counts (default 3)")->type_name("N");
   verb->add_flag("--json", options->json, "one JSON object");
-  verb->footer("Limits: f32 multiply-adds on registers (prefill) and reading as many bytes as the\n"
-               "weights have (decode), measured first with the same threads.\nExample: ingot bench -m FOLDER --json");
+  verb->footer("Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
+               "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
   verb->callback([options] { bench(options->model, options->bench, options->json); });
 }
 

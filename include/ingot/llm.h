@@ -139,14 +139,15 @@ struct BenchOptions {
   int repetitions = 3;         // the median counts
 };
 
-/// One kind of step against a limit measured in the same run.
+/// One kind of step against a limit measured before each repetition. All are medians. A model that a cache holds
+/// can decode faster than memory reads: its share then exceeds 1.
 struct BenchPart {
   int64_t tokens = 0;
-  double seconds = 0;            // median
+  double seconds = 0;
   double tokens_per_second = 0;
-  double achieved = 0;           // prefill: GFLOP/s; decode: GB/s
-  double limit = 0;              // prefill: multiply-add peak, GFLOP/s; decode: read bandwidth, GB/s
-  double share_of_limit = 0;
+  double achieved = 0;        // prefill: GFLOP/s; decode: GB/s of weights, keys and values
+  double limit = 0;           // prefill: multiply-add peak, GFLOP/s; decode: read bandwidth of memory, GB/s
+  double share_of_limit = 0;  // median of achieved / limit, repetition by repetition
 };
 
 struct BenchResult {

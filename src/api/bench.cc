@@ -35,6 +35,25 @@ graph::DimValues step_dims(int64_t tokens, int64_t context, int64_t logit_rows) 
   return dims;
 }
 
+/// Repetitions of one kind of step, each with the limit measured right before it.
+struct Samples {
+  std::vector<double> seconds;
+  std::vector<double> limits;  // GFLOP/s or GB/s
+
+  /// `work`: operations or bytes of a repetition.
+  BenchPart part(int64_t tokens, double work) const {
+    std::vector<double> shares;
+    for (size_t i = 0; i < seconds.size(); ++i) shares.push_back(work / seconds[i] * 1e-9 / limits[i]);
+    const double typical = median(seconds);
+    return {.tokens = tokens,
+            .seconds = typical,
+            .tokens_per_second = static_cast<double>(tokens) / typical,
+            .achieved = work / typical * 1e-9,
+            .limit = median(limits),
+            .share_of_limit = median(shares)};
+  }
+};
+
 /// A sequence that the benchmark feeds by hand: no tokenizer, no stop.
 class Feeder {
  public:
@@ -83,15 +102,18 @@ BenchResult LLM::bench(const BenchOptions& options) {
   const exec::Plan& prefill_plan = stepper.plan(StepClass::prefill);
   const exec::Plan& decode_plan = stepper.plan(StepClass::decode);
   const double weight_bytes = exec::step_weight_bytes(decode_plan, step_dims(1, prompt, 1));
-  const backend::Peaks peaks = impl_->backend->measure_peaks(static_cast<size_t>(weight_bytes));
 
   Feeder feeder(stepper, prompt + generate, impl_->info.vocab);
-  std::vector<double> prefill_seconds;
-  std::vector<double> decode_seconds;
   feeder.prefill(std::min(prompt, stepper.limits().prefill_tokens));  // warms the page cache and the threads
+  Samples prefill;
+  Samples decode;
   for (int i = 0; i < options.repetitions; ++i) {
-    prefill_seconds.push_back(seconds_of([&] { feeder.prefill(prompt); }));
-    decode_seconds.push_back(seconds_of([&] {
+    // Limits before each repetition: other users of a shared machine slow both alike.
+    const backend::Peaks peaks = impl_->backend->measure_peaks();
+    prefill.limits.push_back(peaks.f32_gflops);
+    decode.limits.push_back(peaks.read_gbps);
+    prefill.seconds.push_back(seconds_of([&] { feeder.prefill(prompt); }));
+    decode.seconds.push_back(seconds_of([&] {
       for (int64_t t = 0; t < generate; ++t) feeder.decode(prompt + t);
     }));
   }
@@ -107,18 +129,8 @@ BenchResult LLM::bench(const BenchOptions& options) {
 
   BenchResult result;
   result.device = device();
-  const auto part = [](int64_t tokens, double seconds, double work, double limit) {
-    const double achieved = work / seconds * 1e-9;
-    return BenchPart{.tokens = tokens,
-                     .seconds = seconds,
-                     .tokens_per_second = static_cast<double>(tokens) / seconds,
-                     .achieved = achieved,
-                     .limit = limit,
-                     .share_of_limit = achieved / limit};
-  };
-  result.prefill = part(prompt, median(prefill_seconds), flops, peaks.f32_gflops);
-  result.decode = part(generate, median(decode_seconds), (weight_bytes + kv_bytes) * static_cast<double>(generate),
-                       peaks.read_gbps);
+  result.prefill = prefill.part(prompt, flops);
+  result.decode = decode.part(generate, (weight_bytes + kv_bytes) * static_cast<double>(generate));
   return result;
 }
 

@@ -40,8 +40,8 @@ backend::Limits CpuBackend::limits() const {
           .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)};
 }
 
-backend::Peaks CpuBackend::measure_peaks(size_t bytes) {
-  return {.read_gbps = measure_read_gbps(pool_, bytes), .f32_gflops = measure_f32_gflops(pool_)};
+backend::Peaks CpuBackend::measure_peaks() {
+  return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_)};
 }
 
 void CpuBackend::copy(void* to, const void* from, size_t bytes) {

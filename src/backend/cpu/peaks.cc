@@ -69,9 +69,9 @@ void keep(std::atomic<float>& sink, float value) { sink.store(value, std::memory
 
 }  // namespace
 
-double measure_read_gbps(ThreadPool& pool, size_t bytes) {
+double measure_read_gbps(ThreadPool& pool) {
   constexpr size_t kStep = size_t{1} << 20;
-  bytes = std::clamp(bytes / kStep * kStep, kStep, kStep << 10);
+  constexpr size_t bytes = size_t{512} << 20;
   Buffer buffer = Buffer::allocate(bytes);
   auto* data = reinterpret_cast<float*>(buffer.mutable_data());
   const auto chunks = static_cast<int64_t>(bytes / kStep);
