@@ -352,6 +352,8 @@ def train(name, size, ids, valid, *, epochs, minutes, dropout, decay, muon_lr, a
         progress = max(step / steps, (time.time() - begun) / (60 * minutes))
         if step % per_epoch == 0 or progress >= 1:
             loss_valid = strided_loss(model, valid)
+            if not math.isfinite(loss_valid):
+                raise SystemExit(f"[{name}] diverged")
             loss_train = torch.stack(running).mean().item()
             running = []
             seconds = time.time() - begun

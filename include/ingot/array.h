@@ -109,6 +109,9 @@ class Array {
   static Array over(const void* data, size_t bytes, DType dtype, const Shape& shape,
                     std::shared_ptr<const void> keep_alive);
 
+  /// Elements in a buffer that the array takes over. Errors: invalid_argument as for over().
+  static Array owning(Buffer buffer, DType dtype, const Shape& shape);
+
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t elements() const { return shape_.elements(); }

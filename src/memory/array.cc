@@ -108,6 +108,11 @@ Array Array::over(const void* data, size_t bytes, DType dtype, const Shape& shap
   return {std::make_shared<Buffer>(Buffer::borrow(data, bytes, std::move(keep_alive))), 0, dtype, shape};
 }
 
+Array Array::owning(Buffer buffer, DType dtype, const Shape& shape) {
+  require_bytes(buffer.bytes(), dtype, shape);
+  return {std::make_shared<Buffer>(std::move(buffer)), 0, dtype, shape};
+}
+
 bool Array::writable() const {
   return buffer_ == nullptr || buffer_->writable();
 }

@@ -1,0 +1,139 @@
+#include "serve/engine.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace ingot::serve {
+
+using backend::StepClass;
+
+Engine::Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend, const StepperLimits& limits)
+    : model_(std::move(model)), stepper_(model_, backend, Head::tokens, limits) {
+  const auto most = static_cast<size_t>(stepper_.limits().sequences);
+  slots_.assign(most, false);
+  sequences_.reserve(most);
+  scheduled_.reserve(most);
+  step_.reserve(most);
+  deliveries_.reserve(most);
+}
+
+int64_t Engine::add(Request request) {
+  const StepperLimits& limits = stepper_.limits();
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  if (prompt == 0) fail(ErrorCode::invalid_argument, "prompt: expected at least one token, found none");
+  if (prompt >= limits.context) {
+    fail(ErrorCode::invalid_argument,
+         "prompt: expected at most {} tokens (the context of {} less one to generate), found {}", limits.context - 1,
+         limits.context, prompt);
+  }
+  for (int32_t token : request.prompt) {
+    if (token < 0 || token >= model_->dimensions().vocab) {
+      fail(ErrorCode::invalid_argument, "prompt: expected tokens below {}, found {}", model_->dimensions().vocab,
+           token);
+    }
+  }
+  const auto free_slot = std::find(slots_.begin(), slots_.end(), false);
+  if (free_slot == slots_.end()) {
+    fail(ErrorCode::out_of_memory, "engine: all {} sequences are in use", limits.sequences);
+  }
+  auto sequence = std::make_unique<Sequence>(Sequence{.id = next_id_++,
+                                                      .request = std::move(request),
+                                                      .tokens = {},
+                                                      .prompt_tokens = prompt,
+                                                      .cached = 0,
+                                                      .slot = static_cast<int32_t>(free_slot - slots_.begin()),
+                                                      .finish = FinishReason::none,
+                                                      .pages = {stepper_.cache(), limits.context}});
+  sequence->tokens = sequence->request.prompt;
+  sequence->tokens.reserve(static_cast<size_t>(limits.context) + 1);
+  if (sequence->request.sampling.has_penalties()) {
+    const auto counts = stepper_.counts(sequence->slot);
+    std::fill(counts.begin(), counts.end(), 0);
+    for (int32_t token : sequence->tokens) counts[static_cast<size_t>(token)] = -1;  // in the prompt only
+  }
+  *free_slot = true;
+  sequences_.push_back(std::move(sequence));
+  return sequences_.back()->id;
+}
+
+void Engine::remove(int64_t id) {
+  const auto found = std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return s->id == id; });
+  if (found == sequences_.end()) return;
+  slots_[static_cast<size_t>((*found)->slot)] = false;
+  sequences_.erase(found);
+}
+
+bool Engine::idle() const {
+  return std::all_of(sequences_.begin(), sequences_.end(),
+                     [](const auto& s) { return s->finish != FinishReason::none; });
+}
+
+bool Engine::prefill_waits() const {
+  return std::any_of(sequences_.begin(), sequences_.end(),
+                     [](const auto& s) { return s->finish == FinishReason::none && !s->prefilled(); });
+}
+
+/// Prompts first, oldest first, as many tokens as a prefill step takes; else one token of every sequence.
+StepClass Engine::schedule() {
+  scheduled_.clear();
+  step_.clear();
+  const StepClass step = prefill_waits() ? StepClass::prefill : StepClass::decode;
+  int64_t room = stepper_.limits().prefill_tokens;
+  for (const auto& sequence : sequences_) {
+    if (sequence->finish != FinishReason::none) continue;
+    int64_t count = 1;
+    if (step == StepClass::prefill) {
+      count = std::min(room, sequence->prompt_tokens - sequence->cached);
+      if (count <= 0) continue;
+      room -= count;
+    }
+    const int64_t end = sequence->cached + count;
+    sequence->pages.grow(end);
+    StepSequence part;
+    part.tokens = {sequence->tokens.data() + sequence->cached, static_cast<size_t>(count)};
+    part.position = sequence->cached;
+    part.pages = sequence->pages.pages();
+    part.logit_rows = end == static_cast<int64_t>(sequence->tokens.size()) ? 1 : 0;  // all of it is known then
+    part.sampling = sequence->request.sampling;
+    part.sampling.position = static_cast<uint32_t>(end);
+    part.counts_row = sequence->request.sampling.has_penalties() ? sequence->slot : -1;
+    scheduled_.push_back(sequence.get());
+    step_.push_back(part);
+  }
+  return step;
+}
+
+void Engine::deliver(Sequence& sequence, int32_t token) {
+  sequence.tokens.push_back(token);  // within the capacity reserved by add()
+  if (sequence.request.sampling.has_penalties()) {
+    int32_t& count = stepper_.counts(sequence.slot)[static_cast<size_t>(token)];
+    count = std::max(count, 0) + 1;
+  }
+  const auto generated = static_cast<int64_t>(sequence.tokens.size()) - sequence.prompt_tokens;
+  const auto& eos = sequence.request.eos_tokens;
+  if (std::find(eos.begin(), eos.end(), token) != eos.end()) {
+    sequence.finish = FinishReason::eos;
+  } else if (sequence.request.max_tokens > 0 && generated >= sequence.request.max_tokens) {
+    sequence.finish = FinishReason::length;
+  } else if (static_cast<int64_t>(sequence.tokens.size()) >= stepper_.limits().context) {
+    sequence.finish = FinishReason::context;
+  }
+  deliveries_.push_back({sequence.id, token, sequence.finish});
+}
+
+std::span<const Delivery> Engine::step() {
+  deliveries_.clear();
+  const StepClass step = schedule();
+  if (scheduled_.empty()) return deliveries_;
+  const graph::Tensor next = stepper_.run(step, step_);
+  int64_t row = 0;
+  for (size_t i = 0; i < scheduled_.size(); ++i) {
+    Sequence& sequence = *scheduled_[i];
+    sequence.cached += static_cast<int64_t>(step_[i].tokens.size());
+    if (step_[i].logit_rows > 0) deliver(sequence, next.i32()[row++]);
+  }
+  return deliveries_;
+}
+
+}  // namespace ingot::serve

@@ -1,0 +1,68 @@
+// Stepper: runs steps of a model: ragged tokens of several sequences in, logits or sampled tokens out.
+//
+// Owns the plans, their runner and the KV cache. Allocates nothing while it runs. Used by one thread at a time.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "exec/runner.h"
+#include "graph/ops/sampler.h"
+#include "kv/paged_cache.h"
+#include "model/model.h"
+
+namespace ingot::serve {
+
+enum class Head : uint8_t { logits, tokens };
+
+struct StepperLimits {
+  int64_t sequences = 1;      // of one step, and rows of token counts
+  int64_t context = 0;        // tokens of the longest sequence
+  int64_t prefill_tokens = 0; // tokens of one prefill step, all sequences together
+  int64_t cache_tokens = 0;   // of all sequences together; 0: sequences x context
+  int64_t prefill_rows = 0;   // rows that a prefill step gives logits for; 0: one a sequence
+};
+
+/// A sequence's part of a step.
+struct StepSequence {
+  std::span<const int32_t> tokens;  // new tokens; one in a decode step
+  int64_t position = 0;             // of the first: tokens already in the cache
+  std::span<const int32_t> pages;   // room for all, the new ones included
+  int64_t logit_rows = 0;           // how many of its last rows the head runs on
+  graph::SamplerRow sampling;       // head tokens: of its row (logit_rows <= 1)
+  int32_t counts_row = -1;          // row of counts(), or -1 for none
+};
+
+class Stepper {
+ public:
+  /// Errors: out_of_memory, unsupported where the backend lacks a kernel.
+  Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
+          const StepperLimits& limits);
+
+  /// Head logits: f32 [rows, vocab]; head tokens: i32 [rows]; rows in the order of the sequences. Valid until the
+  /// next run. Errors: io if a checkpoint file shrank.
+  graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
+
+  kv::PagedCache& cache() { return cache_; }
+  const StepperLimits& limits() const { return limits_; }
+  /// Token counts of a sequence, i32 [vocab], for penalties (graph/ops/sampler.h). Head tokens only.
+  std::span<int32_t> counts(int64_t row);
+  const exec::Plan& plan(backend::StepClass step) const;
+  /// Bytes of activations, workspace and step inputs.
+  size_t runner_bytes() const { return runner_->bytes(); }
+
+ private:
+  graph::DimValues write_inputs(std::span<const StepSequence> sequences);
+
+  std::shared_ptr<const model::Model> model_;
+  StepperLimits limits_;
+  Head head_;
+  kv::PagedCache cache_;
+  Array counts_;
+  std::unique_ptr<exec::Runner> runner_;
+  struct Inputs {
+    graph::Tensor tokens, positions, slots, logit_rows, seq_start, context_len, block_table, floats, ints;
+  } inputs_;
+};
+
+}  // namespace ingot::serve

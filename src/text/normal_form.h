@@ -1,0 +1,14 @@
+// Unicode normalization forms (UAX #15) through utf8proc's tables (Unicode 15).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace ingot::text {
+
+enum class NormalForm { nfc, nfd, nfkc, nfkd };
+
+/// Precondition: valid UTF-8. Linear in time but for n log n within a run of combining marks. Thread safe.
+std::string to_normal_form(std::string_view text, NormalForm form);
+
+}  // namespace ingot::text

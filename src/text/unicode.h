@@ -1,0 +1,16 @@
+// The few character classes the tokenizer asks about outside of regexes. Unicode 15 (utf8proc 2.8); pure
+// functions.
+#pragma once
+
+namespace ingot::text {
+
+/// General category Nd, Nl or No.
+bool is_numeric(char32_t value);
+
+/// White_Space property.
+bool is_whitespace(char32_t value);
+
+/// What `\w` matches in UTS #18: Alphabetic, marks, Nd, connector punctuation, joiners.
+bool is_word_character(char32_t value);
+
+}  // namespace ingot::text

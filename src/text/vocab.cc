@@ -1,0 +1,66 @@
+#include "text/vocab.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+#include "text/hash.h"
+
+namespace ingot::text {
+
+void Vocab::reserve(size_t tokens, size_t bytes) {
+  text_.reserve(bytes);
+  entries_.reserve(tokens);
+  entry_of_id_.reserve(tokens);
+  rehash(std::bit_ceil(tokens * 2 + 16));
+}
+
+size_t Vocab::slot_of(std::string_view token) const {
+  const size_t mask = slots_.size() - 1;
+  size_t slot = hash_bytes(token) & mask;
+  while (slots_[slot] != 0 && text_of(entries_[slots_[slot] - 1]) != token) slot = (slot + 1) & mask;
+  return slot;
+}
+
+void Vocab::rehash(size_t slots) {
+  slots_.assign(slots, 0);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    slots_[slot_of(text_of(entries_[i]))] = static_cast<uint32_t>(i + 1);
+  }
+}
+
+void Vocab::add(std::string_view token, int64_t id, std::string_view where) {
+  if (id < 0 || id > kMaxTokenId) {
+    fail(ErrorCode::invalid_file, "{}: token '{}': expected an id from 0 to {}, found {}", where, token,
+         kMaxTokenId, id);
+  }
+  if (slots_.size() < 2 * (entries_.size() + 1)) rehash(std::max<size_t>(16, slots_.size() * 2));
+  const size_t slot = slot_of(token);
+  if (slots_[slot] != 0) fail(ErrorCode::invalid_file, "{}: token '{}' appears twice", where, token);
+  const auto index = static_cast<size_t>(id);
+  if (index >= entry_of_id_.size()) entry_of_id_.resize(index + 1);
+  if (entry_of_id_[index] != 0) {
+    fail(ErrorCode::invalid_file, "{}: tokens '{}' and '{}' have the same id {}", where,
+         text_of(entries_[entry_of_id_[index] - 1]), token, id);
+  }
+  entries_.push_back({text_.size(), static_cast<uint32_t>(token.size()), static_cast<int32_t>(id)});
+  text_.append(token);
+  slots_[slot] = static_cast<uint32_t>(entries_.size());
+  entry_of_id_[index] = static_cast<uint32_t>(entries_.size());
+}
+
+std::optional<int32_t> Vocab::find(std::string_view token) const {
+  if (slots_.empty()) return std::nullopt;
+  const uint32_t entry = slots_[slot_of(token)];
+  if (entry == 0) return std::nullopt;
+  return entries_[entry - 1].id;
+}
+
+std::optional<std::string_view> Vocab::token(int32_t id) const {
+  if (id < 0 || static_cast<size_t>(id) >= entry_of_id_.size()) return std::nullopt;
+  const uint32_t entry = entry_of_id_[static_cast<size_t>(id)];
+  if (entry == 0) return std::nullopt;
+  return text_of(entries_[entry - 1]);
+}
+
+}  // namespace ingot::text

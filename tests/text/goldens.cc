@@ -1,0 +1,111 @@
+// Every kind of tokenizer against the Hugging Face package: tools/tokenizer_goldens.py wrote the expected
+// values.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "format/json.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+namespace ingot::text {
+namespace {
+
+using nlohmann::json;
+
+// INGOT_TOKENIZER_CASES: a folder that the script's --full mode wrote.
+std::filesystem::path cases_folder() {
+  const char* folder = std::getenv("INGOT_TOKENIZER_CASES");
+  return folder != nullptr ? folder : INGOT_SOURCE_DIR "/tests/data/tokenizers";
+}
+
+std::vector<std::filesystem::path> kinds() {
+  std::vector<std::filesystem::path> out;
+  for (const auto& entry : std::filesystem::directory_iterator(cases_folder())) {
+    if (std::filesystem::exists(entry.path() / "cases.jsonl")) out.push_back(entry.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::string input_of(const json& expected) {
+  if (expected.contains("text")) return expected["text"];
+  const std::string hex = expected["hex"];
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  return bytes;
+}
+
+std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, bool skip_special_tokens) {
+  StreamDecoder decoder(tokenizer, skip_special_tokens);
+  std::string out;
+  for (const int32_t id : ids) {
+    const std::string part = decoder.push(id);
+    EXPECT_EQ(valid_utf8_prefix(part), part.size()) << "half a character";
+    out += part;
+  }
+  return out + decoder.finish();
+}
+
+// What differs from the expected values of one case, or nothing.
+std::string differences(const Tokenizer& tokenizer, const json& expected) {
+  std::string out;
+  const auto compare = [&](std::string_view what, const json& wanted, const json& found) {
+    if (wanted != found)
+      out += fmt::format("\n  {}: expected {}\n  found {}", what, wanted.dump(), found.dump());
+  };
+  std::vector<int32_t> ids;
+  if (expected.contains("decode")) {
+    ids = expected["decode"].get<std::vector<int32_t>>();
+  } else {
+    const std::string text = input_of(expected);
+    ids = tokenizer.encode(text);
+    compare("ids", expected["ids"], ids);
+    compare("ids without special tokens", expected.value("plain", expected["ids"]),
+            tokenizer.encode(text, /*add_special_tokens=*/false));
+    ids = expected["ids"].get<std::vector<int32_t>>();
+  }
+  const std::string everything = expected.value("decoded_all", expected["decoded"].get<std::string>());
+  compare("decoded", expected["decoded"], tokenizer.decode(ids));
+  compare("decoded with special tokens", everything, tokenizer.decode(ids, /*skip_special_tokens=*/false));
+  compare("streamed", expected["decoded"], streamed(tokenizer, ids, true));
+  compare("streamed with special tokens", everything, streamed(tokenizer, ids, false));
+  return out;
+}
+
+TEST(TokenizerGoldens, EveryIdAndEveryDecodedTextEqualsTheHuggingFacePackage) {
+  const auto folders = kinds();
+  ASSERT_GE(folders.size(), 13U);
+  for (const auto& folder : folders) {
+    const Tokenizer tokenizer = Tokenizer::load(folder.string());
+    std::ifstream cases(folder / "cases.jsonl");
+    std::string line;
+    size_t count = 0;
+    size_t wrong = 0;
+    while (std::getline(cases, line)) {
+      const json expected = json::parse(line);
+      ++count;
+      const std::string found = differences(tokenizer, expected);
+      if (found.empty()) continue;
+      if (++wrong <= 5)
+        ADD_FAILURE() << folder.filename() << ": " << line.substr(0, 300) << found.substr(0, 2000);
+    }
+    EXPECT_EQ(wrong, 0U) << folder.filename() << ": of " << count;
+    EXPECT_GE(count, 250U) << folder.filename();
+    RecordProperty(folder.filename().string(), static_cast<int>(count));
+    if (std::getenv("INGOT_TOKENIZER_CASES") != nullptr) {
+      fmt::print("{}: {} cases, {} wrong\n", folder.filename().string(), count, wrong);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ingot::text
