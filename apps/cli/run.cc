@@ -129,7 +129,7 @@ void add_run(CLI::App& app) {
   GenerateOptions& generate = options->generate;
   SamplingOptions& sampling = generate.sampling;
   verb->add_flag("-i,--interactive", options->interactive, "line by line");
-  verb->add_option("-n,--max-tokens", generate.max_tokens, "tokens to write at most (default: to the end)")
+  verb->add_option("-n,--max-tokens", generate.max_tokens, "tokens to write at most (default: the checkpoint's)")
       ->type_name("N");
   verb->add_option("--seed", sampling.seed, "of the random numbers (default: random, printed)")->type_name("N");
   verb->add_option("--temperature", sampling.temperature, "0: always the likeliest token")->type_name("T");

@@ -43,7 +43,7 @@ struct SamplingOptions {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  int64_t max_tokens = 0;          // 0: until the text ends or the context is full
+  int64_t max_tokens = 0;          // 0: the checkpoint's max_new_tokens, or none: to the end of text or context
   std::vector<std::string> stop;   // the text ends before the first of these
   bool ignore_eos = false;
 };

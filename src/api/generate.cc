@@ -141,7 +141,7 @@ GenerateResult LLM::generate(std::optional<std::string_view> prompt, const Gener
     request.prompt = {*impl_->info.bos};
   }
   request.sampling = sampler_row(result.sampling);
-  request.max_tokens = options.max_tokens;
+  request.max_tokens = options.max_tokens > 0 ? options.max_tokens : impl_->defaults.max_new_tokens.value_or(0);
   if (!options.ignore_eos) request.eos_tokens = impl_->info.eos;
   result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
 
