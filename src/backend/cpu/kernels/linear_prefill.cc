@@ -23,7 +23,6 @@ namespace ingot::cpu {
 constexpr int64_t kDepth = 256;      // inputs of a panel: with 32 outputs 32 KiB, what the first-level cache holds
 constexpr int kPanelVectors = 2;     // outputs of a panel, in vectors
 constexpr int64_t kPanels = 4;       // panels of a thread's block: rows are read once for all of them
-constexpr size_t kPackedFloats = static_cast<size_t>(kDepth * kPanels * kPanelVectors * HWY_MAX_BYTES / 4);
 
 struct PrefillLinear {
   const graph::Tensor& x;       // f32 [rows, in]
@@ -197,7 +196,9 @@ HWY_EXPORT(panel_outputs);
 HWY_EXPORT(prefill_block);
 
 size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch&) {
-  return static_cast<size_t>(backend.limits().threads) * kPackedFloats * sizeof(float);
+  // The panel's width is the chosen target's: only inside its namespace does Highway's vector length mean anything.
+  const int64_t floats = kDepth * kPanels * HWY_DYNAMIC_DISPATCH(panel_outputs)();
+  return static_cast<size_t>(backend.limits().threads) * static_cast<size_t>(floats) * sizeof(float);
 }
 
 void launch_linear_prefill(backend::Backend& backend, const backend::Launch& launch) {
@@ -212,13 +213,14 @@ void launch_linear_prefill(backend::Backend& backend, const backend::Launch& lau
   ThreadPool& pool = pool_of(backend);
   // Blocks of a few panels, fewer where that would leave threads without work.
   const int64_t panel = HWY_DYNAMIC_DISPATCH(panel_outputs)();
+  const int64_t packed_floats = kDepth * kPanels * panel;
   const int64_t all_panels = (outputs + panel - 1) / panel;
   const int64_t block = panel * std::clamp<int64_t>(all_panels / (4 * pool.threads()), 1, kPanels);
   const int64_t blocks = (outputs + block - 1) / block;
   const auto run_block = HWY_DYNAMIC_DISPATCH(prefill_block);
   std::atomic<int64_t> next{0};
   pool.run([&](int thread) {
-    float* packed = reinterpret_cast<float*>(launch.workspace.data()) + static_cast<size_t>(thread) * kPackedFloats;
+    float* packed = reinterpret_cast<float*>(launch.workspace.data()) + thread * packed_floats;
     for (int64_t b = next++; b < blocks; b = next++) {
       run_block(linear, b * block, std::min(block, outputs - b * block), packed);
     }
