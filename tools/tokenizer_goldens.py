@@ -202,7 +202,7 @@ def splits():
         pre_tokenizers.Split(", ", "merged_with_previous"), pre_tokenizers.Split("th", "merged_with_next"),
         split(r"\p{Lu}+", "contiguous"), split(r"[^\s]+|\S*", "isolated", invert=True), split(r"\w{2,4}+|\h{,3}x?", "merged_with_next"),
         pre_tokenizers.Split("#", "removed"), byte_level(use_regex=True), pre_tokenizers.Digits(individual_digits=False)]),
-        normalizers.Sequence([normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}{2,}"), "\u0301"),
+        normalizers.Sequence([normalizers.NFD(), normalizers.Replace(Regex(r"\p{M}{2,}"), "\u0301"),
                               normalizers.Replace("king", "KING")]), vocab=700)
     return tokenizer
 

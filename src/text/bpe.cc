@@ -80,6 +80,7 @@ void Bpe::add_merges(const StringList& merges, const std::string& place) {
   if (!bytes_)
     joints_.assign(std::bit_ceil(rules + 1), 0);  // 64 bits a rule: one pair in 64 is taken for a joint
   std::string joined;
+  int32_t product = -1;
   for (size_t rule = 0; rule < rules; ++rule) {
     const std::string_view left = merges[2 * rule];
     const std::string_view right = merges[2 * rule + 1];
@@ -92,7 +93,11 @@ void Bpe::add_merges(const StringList& merges, const std::string& place) {
       }
       return *found;
     };
-    merges_.add(id(left), id(right), {static_cast<uint32_t>(rule), id(joined)});
+    const int32_t left_id = id(left);
+    const int32_t right_id = id(right);
+    // Published vocabularies list the joined tokens in the order of the merges: the next id is a good guess.
+    product = vocab_.token(product + 1) == joined ? product + 1 : id(joined);
+    merges_.add(left_id, right_id, {static_cast<uint32_t>(rule), product});
     if (!bytes_ && !left.empty() && !right.empty()) {
       const uint64_t bit =
           joint_hash(decode_utf8_before(left, left.size()).value, decode_utf8(right.data()).value) &

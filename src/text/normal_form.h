@@ -1,4 +1,4 @@
-// Unicode normalization forms (UAX #15) through utf8proc's tables (Unicode 15).
+// Unicode normalization forms (UAX #15) through utf8proc's tables, limited to Unicode 9: see the .cc.
 #pragma once
 
 #include <string>

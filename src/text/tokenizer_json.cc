@@ -93,6 +93,7 @@ class Reader {
     --depth_;
     if (place_ == Place::merge_pair) {
       if (pair_parts_ != 2) bad_merge(fmt::format("a list of {}", pair_parts_));
+      ++merges_;
       place_ = Place::merges;
     } else if (place_ == Place::merges) {
       place_ = Place::settings;
@@ -154,12 +155,13 @@ class Reader {
     }
     out_.merges.add(line.substr(0, space));
     out_.merges.add(line.substr(space + 1));
+    ++merges_;
   }
 
   [[noreturn]] void bad_merge(std::string_view found) const {
     fail(ErrorCode::invalid_file,
          "{}: model.merges[{}]: expected \"left right\" or [\"left\", \"right\"], found {}", name_,
-         out_.merges.size() / 2, found);
+         merges_, found);
   }
 
   [[noreturn]] void repeated_key(std::string_view repeated) const {
@@ -178,6 +180,7 @@ class Reader {
   TokenizerJson& out_;
   Place place_ = Place::settings;
   int depth_ = 0;
+  size_t merges_ = 0;
   int pair_parts_ = 0;
   std::string key_;                // the last key read
   std::vector<json*> stack_;       // open containers, outermost first; a child closes before its parent grows

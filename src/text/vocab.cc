@@ -15,17 +15,29 @@ void Vocab::reserve(size_t tokens, size_t bytes) {
   rehash(std::bit_ceil(tokens * 2 + 16));
 }
 
-size_t Vocab::slot_of(std::string_view token) const {
+namespace {
+
+uint32_t tag_of(uint64_t hash) {
+  return static_cast<uint32_t>(hash >> 32);
+}
+
+}  // namespace
+
+size_t Vocab::slot_of(std::string_view token, uint64_t hash) const {
   const size_t mask = slots_.size() - 1;
-  size_t slot = hash_bytes(token) & mask;
-  while (slots_[slot] != 0 && text_of(entries_[slots_[slot] - 1]) != token) slot = (slot + 1) & mask;
-  return slot;
+  for (size_t at = hash & mask;; at = (at + 1) & mask) {
+    const Slot& slot = slots_[at];
+    if (slot.entry == 0) return at;
+    if (slot.tag == tag_of(hash) && text_of(entries_[slot.entry - 1]) == token) return at;
+  }
 }
 
 void Vocab::rehash(size_t slots) {
-  slots_.assign(slots, 0);
+  slots_.assign(slots, Slot{});
   for (size_t i = 0; i < entries_.size(); ++i) {
-    slots_[slot_of(text_of(entries_[i]))] = static_cast<uint32_t>(i + 1);
+    const std::string_view token = text_of(entries_[i]);
+    const uint64_t hash = hash_bytes(token);
+    slots_[slot_of(token, hash)] = {static_cast<uint32_t>(i + 1), tag_of(hash)};
   }
 }
 
@@ -35,8 +47,9 @@ void Vocab::add(std::string_view token, int64_t id, std::string_view where) {
          kMaxTokenId, id);
   }
   if (slots_.size() < 2 * (entries_.size() + 1)) rehash(std::max<size_t>(16, slots_.size() * 2));
-  const size_t slot = slot_of(token);
-  if (slots_[slot] != 0) fail(ErrorCode::invalid_file, "{}: token '{}' appears twice", where, token);
+  const uint64_t hash = hash_bytes(token);
+  const size_t slot = slot_of(token, hash);
+  if (slots_[slot].entry != 0) fail(ErrorCode::invalid_file, "{}: token '{}' appears twice", where, token);
   const auto index = static_cast<size_t>(id);
   if (index >= entry_of_id_.size()) entry_of_id_.resize(index + 1);
   if (entry_of_id_[index] != 0) {
@@ -45,13 +58,13 @@ void Vocab::add(std::string_view token, int64_t id, std::string_view where) {
   }
   entries_.push_back({text_.size(), static_cast<uint32_t>(token.size()), static_cast<int32_t>(id)});
   text_.append(token);
-  slots_[slot] = static_cast<uint32_t>(entries_.size());
+  slots_[slot] = {static_cast<uint32_t>(entries_.size()), tag_of(hash)};
   entry_of_id_[index] = static_cast<uint32_t>(entries_.size());
 }
 
 std::optional<int32_t> Vocab::find(std::string_view token) const {
   if (slots_.empty()) return std::nullopt;
-  const uint32_t entry = slots_[slot_of(token)];
+  const uint32_t entry = slots_[slot_of(token, hash_bytes(token))].entry;
   if (entry == 0) return std::nullopt;
   return entries_[entry - 1].id;
 }

@@ -37,14 +37,18 @@ class Vocab {
     uint32_t bytes;
     int32_t id;
   };
+  struct Slot {
+    uint32_t entry = 0;  // index into entries_ + 1; 0: empty
+    uint32_t tag = 0;    // more of the hash: a slot of another token rarely costs a look at its text
+  };
   std::string_view text_of(const Entry& entry) const { return {text_.data() + entry.offset, entry.bytes}; }
   // The slot of `token`, or the empty slot where it belongs.
-  size_t slot_of(std::string_view token) const;
+  size_t slot_of(std::string_view token, uint64_t hash) const;
   void rehash(size_t slots);
 
   std::string text_;
   std::vector<Entry> entries_;
-  std::vector<uint32_t> slots_;  // open addressing, a power of two; index into entries_ + 1, 0 where empty
+  std::vector<Slot> slots_;            // open addressing, a power of two
   std::vector<uint32_t> entry_of_id_;  // index into entries_ + 1, 0 where the id is unused
 };
 

@@ -29,7 +29,7 @@ std::filesystem::path cases_folder() {
 std::vector<std::filesystem::path> kinds() {
   std::vector<std::filesystem::path> out;
   for (const auto& entry : std::filesystem::directory_iterator(cases_folder())) {
-    if (std::filesystem::exists(entry.path() / "cases.jsonl")) out.push_back(entry.path());
+    if (std::filesystem::exists(entry.path() / "tokenizer.json")) out.push_back(entry.path());
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -55,24 +55,21 @@ std::string streamed(const Tokenizer& tokenizer, const std::vector<int32_t>& ids
   return out + decoder.finish();
 }
 
-// What differs from the expected values of one case, or nothing.
+// What differs from the expected values of one case, or nothing. A case has those that its source knows.
 std::string differences(const Tokenizer& tokenizer, const json& expected) {
   std::string out;
   const auto compare = [&](std::string_view what, const json& wanted, const json& found) {
     if (wanted != found)
       out += fmt::format("\n  {}: expected {}\n  found {}", what, wanted.dump(), found.dump());
   };
-  std::vector<int32_t> ids;
-  if (expected.contains("decode")) {
-    ids = expected["decode"].get<std::vector<int32_t>>();
-  } else {
+  if (!expected.contains("decode")) {
     const std::string text = input_of(expected);
-    ids = tokenizer.encode(text);
-    compare("ids", expected["ids"], ids);
-    compare("ids without special tokens", expected.value("plain", expected["ids"]),
+    if (expected.contains("ids")) compare("ids", expected["ids"], tokenizer.encode(text));
+    compare("ids without special tokens", expected.contains("plain") ? expected["plain"] : expected["ids"],
             tokenizer.encode(text, /*add_special_tokens=*/false));
-    ids = expected["ids"].get<std::vector<int32_t>>();
   }
+  if (!expected.contains("decoded")) return out;
+  const auto ids = expected[expected.contains("decode") ? "decode" : "ids"].get<std::vector<int32_t>>();
   const std::string everything = expected.value("decoded_all", expected["decoded"].get<std::string>());
   compare("decoded", expected["decoded"], tokenizer.decode(ids));
   compare("decoded with special tokens", everything, tokenizer.decode(ids, /*skip_special_tokens=*/false));
@@ -81,30 +78,40 @@ std::string differences(const Tokenizer& tokenizer, const json& expected) {
   return out;
 }
 
+struct Count {
+  size_t cases = 0;
+  size_t wrong = 0;
+};
+
+Count check_file(const Tokenizer& tokenizer, const std::filesystem::path& file) {
+  Count count;
+  std::ifstream lines(file);
+  std::string line;
+  while (std::getline(lines, line)) {
+    ++count.cases;
+    const std::string found = differences(tokenizer, json::parse(line));
+    if (found.empty()) continue;
+    if (++count.wrong <= 5) ADD_FAILURE() << file << ": " << line.substr(0, 300) << found.substr(0, 2000);
+  }
+  return count;
+}
+
 TEST(TokenizerGoldens, EveryIdAndEveryDecodedTextEqualsTheHuggingFacePackage) {
-  const auto folders = kinds();
-  ASSERT_GE(folders.size(), 13U);
-  for (const auto& folder : folders) {
+  size_t files = 0;
+  for (const auto& folder : kinds()) {
     const Tokenizer tokenizer = Tokenizer::load(folder.string());
-    std::ifstream cases(folder / "cases.jsonl");
-    std::string line;
-    size_t count = 0;
-    size_t wrong = 0;
-    while (std::getline(cases, line)) {
-      const json expected = json::parse(line);
-      ++count;
-      const std::string found = differences(tokenizer, expected);
-      if (found.empty()) continue;
-      if (++wrong <= 5)
-        ADD_FAILURE() << folder.filename() << ": " << line.substr(0, 300) << found.substr(0, 2000);
-    }
-    EXPECT_EQ(wrong, 0U) << folder.filename() << ": of " << count;
-    EXPECT_GE(count, 250U) << folder.filename();
-    RecordProperty(folder.filename().string(), static_cast<int>(count));
-    if (std::getenv("INGOT_TOKENIZER_CASES") != nullptr) {
-      fmt::print("{}: {} cases, {} wrong\n", folder.filename().string(), count, wrong);
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.path().extension() != ".jsonl") continue;
+      ++files;
+      const Count count = check_file(tokenizer, entry.path());
+      EXPECT_EQ(count.wrong, 0U) << entry.path() << ": of " << count.cases << " cases";
+      EXPECT_GE(count.cases, 10U) << entry.path();
+      if (std::getenv("INGOT_TOKENIZER_CASES") != nullptr) {
+        fmt::print("{}: {} cases, {} wrong\n", entry.path().string(), count.cases, count.wrong);
+      }
     }
   }
+  EXPECT_GE(files, std::getenv("INGOT_TOKENIZER_CASES") != nullptr ? 1U : 13U);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ class CpuBackend final : public backend::Backend {
 
   std::string_view name() const override { return "cpu"; }
   backend::Limits limits() const override;
+  backend::Peaks measure_peaks() override;
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
   const void* import_host(const void* data, size_t /*bytes*/) override { return data; }
