@@ -13,13 +13,13 @@ namespace {
 // Jobs back to back, as the ops of one step: the workers are spinning.
 void fork_join(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
-  for (auto _ : state) pool.run([](int thread) { benchmark::DoNotOptimize(thread); });
+  while (state.KeepRunning()) pool.run([](int thread) { benchmark::DoNotOptimize(thread); });
 }
 
 // A job after a pause: the workers have parked and must be woken.
 void fork_join_parked(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const auto start = std::chrono::steady_clock::now();
     pool.run([](int thread) { benchmark::DoNotOptimize(thread); });
@@ -29,7 +29,7 @@ void fork_join_parked(benchmark::State& state) {
 
 void parallel_for_64_chunks(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
-  for (auto _ : state)
+  while (state.KeepRunning())
     pool.parallel_for(64, 1, [](int64_t begin, int64_t) { benchmark::DoNotOptimize(begin); });
 }
 

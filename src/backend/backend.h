@@ -54,6 +54,12 @@ struct Limits {
   int64_t memory_bytes = 0;  // what the device has in all
 };
 
+/// What a device can do at most, measured.
+struct Peaks {
+  double read_gbps = 0;   // GB/s from memory, not from a cache
+  double f32_gflops = 0;  // GFLOP/s, two a multiply-add
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -61,6 +67,8 @@ class Backend {
   /// "cpu", "null": the name users give to --device.
   virtual std::string_view name() const = 0;
   virtual Limits limits() const = 0;
+  /// Measures now, in about a second.
+  virtual Peaks measure_peaks() = 0;
 
   /// Device memory from the backend's pool. Errors: out_of_memory.
   virtual PooledBuffer allocate(size_t bytes) = 0;

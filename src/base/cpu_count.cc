@@ -1,5 +1,7 @@
 #include "base/cpu_count.h"
 
+#include <fmt/format.h>
+
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -93,8 +95,10 @@ std::optional<double> cgroup_cpu_limit(const std::string& root) {
     if (controllers.empty()) {
       limits = {tightest(mounts, group, read_v2), tightest(mounts + "/unified", group, read_v2)};
     } else if (lists_cpu(controllers)) {
-      limits = {tightest(mounts + "/" + controllers, group, read_v1),
-                tightest(mounts + "/cpu", group, read_v1)};
+      // Mounted under all its names, "cpu,cpuacct", or under its own.
+      for (const std::string& mount : {controllers, std::string("cpu")}) {
+        limits.push_back(tightest(fmt::format("{}/{}", mounts, mount), group, read_v1));
+      }
     }
     for (const auto& limit : limits) {
       if (limit) least = least ? std::min(*least, *limit) : limit;

@@ -14,7 +14,7 @@
 namespace ingot {
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  fd_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not wait for its writer
   if (fd_ < 0) {
     const int why = errno;
     fail(why == ENOENT ? ErrorCode::not_found : ErrorCode::io, "{}: cannot open the file: {}", path_,

@@ -18,7 +18,7 @@
 
 namespace ingot {
 
-class ThreadPool {
+class ThreadPool {  // NOLINT(clang-analyzer-optin.performance.Padding): it keeps cache lines apart
  public:
   /// The most threads a pool may have.
   static constexpr int kMaxThreads = 1024;

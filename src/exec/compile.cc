@@ -90,8 +90,7 @@ void choose_kernels(Plan& plan, const backend::Backend& backend) {
       shapes.push_back(shape_of(graph, input, plan.bucket));
     }
     const Value value{static_cast<int32_t>(i)};
-    // A view of the same bytes launches nothing.
-    if (node.op->alias_of() && node.op->name() == "reshape") continue;
+    if (node.op->alias_of() && !node.op->writes_alias()) continue;  // a view
     const backend::Kernel* kernel =
         backend.find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = plan.step});
     if (kernel == nullptr) {

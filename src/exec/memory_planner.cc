@@ -1,24 +1,23 @@
 #include "exec/memory_planner.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <functional>
 #include <numeric>
 #include <vector>
 
 namespace ingot::exec {
 namespace {
 
-size_t aligned(size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+size_t aligned(size_t bytes) {
+  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+}
 
-}  // namespace
-
-size_t place(std::span<Lifetime> blocks) {
-  std::vector<size_t> by_size(blocks.size());
-  std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::stable_sort(by_size.begin(), by_size.end(),
-                   [&](size_t a, size_t b) { return blocks[a].bytes > blocks[b].bytes; });
+/// Places the blocks one after the other, each at the lowest free offset. Returns the arena's bytes.
+size_t place_in_order(std::span<Lifetime> blocks, std::span<const size_t> order) {
   std::vector<size_t> placed;  // by offset
   size_t arena = 0;
-  for (size_t index : by_size) {
+  for (size_t index : order) {
     Lifetime& block = blocks[index];
     size_t offset = 0;
     for (size_t other_index : placed) {
@@ -29,11 +28,40 @@ size_t place(std::span<Lifetime> blocks) {
     }
     block.offset = offset;
     arena = std::max(arena, offset + aligned(block.bytes));
-    const auto where = std::upper_bound(placed.begin(), placed.end(), offset,
-                                        [&](size_t value, size_t other) { return value < blocks[other].offset; });
+    const auto where =
+        std::upper_bound(placed.begin(), placed.end(), offset,
+                         [&](size_t value, size_t other) { return value < blocks[other].offset; });
     placed.insert(where, index);
   }
   return arena;
+}
+
+}  // namespace
+
+size_t place(std::span<Lifetime> blocks) {
+  const auto length = [](const Lifetime& block) { return block.last - block.first; };
+  const std::function<bool(const Lifetime&, const Lifetime&)> rules[] = {
+      [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; },
+      [](const Lifetime& a, const Lifetime& b) {
+        return a.first != b.first ? a.first < b.first : a.bytes > b.bytes;
+      },
+      [&](const Lifetime& a, const Lifetime& b) {
+        return length(a) != length(b) ? length(a) > length(b) : a.bytes > b.bytes;
+      },
+  };
+  std::vector<size_t> order(blocks.size());
+  std::vector<Lifetime> trial(blocks.begin(), blocks.end());
+  size_t best = SIZE_MAX;
+  for (const auto& rule : rules) {
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return rule(blocks[a], blocks[b]); });
+    const size_t arena = place_in_order(trial, order);
+    if (arena >= best) continue;
+    best = arena;
+    std::copy(trial.begin(), trial.end(), blocks.begin());
+  }
+  return best;
 }
 
 size_t peak_live_bytes(std::span<const Lifetime> blocks) {

@@ -20,9 +20,8 @@ struct Place {
     input,   // the runner's buffer for step inputs
     state,   // storage the runner was given
     arena,   // offset into the arena
-    unused,  // nobody reads it
   };
-  Kind kind = Kind::unused;
+  Kind kind = Kind::arena;
   size_t offset = 0;        // arena: bytes
   graph::Value root;        // the value whose storage this is: itself, unless it is a view or runs in place
 };

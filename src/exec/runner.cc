@@ -56,7 +56,6 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
     auto bound = std::make_unique<Bound>();
     const graph::Graph& graph = *plan->graph;
     for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      const Node& node = graph.nodes()[i];
       const Node& root = graph.node(plan->places[i].root);
       Tensor tensor = shape_of(graph, {static_cast<int32_t>(i)}, plan->bucket);
       switch (plan->places[i].kind) {
@@ -77,9 +76,7 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
           break;
         }
         case Place::Kind::arena: tensor.data = base + plan->places[i].offset; break;
-        case Place::Kind::unused: break;
       }
-      static_cast<void>(node);
       bound->values.push_back(tensor);
     }
     size_t operands = 0;

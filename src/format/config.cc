@@ -70,7 +70,7 @@ bool Config::has(std::string_view key) const {
 }
 
 void Config::refuse(std::string_view key, std::string_view message) const {
-  fail(ErrorCode::invalid_file, "{}: key '{}': {}", file_, key, message);
+  fail(ErrorCode::invalid_file, "{}: key '{}': {}", file_, printable(std::string(key)), message);
 }
 
 void Config::missing(std::string_view key, std::string_view expected) const {

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "format/json.h"
 
 namespace ingot::format {
 namespace {
@@ -96,7 +97,7 @@ void HfFolder::add_file(const std::string& name) {
     const auto [other, inserted] = by_name_.emplace(tensor.name, tensors_.size());
     if (!inserted) {
       fail(ErrorCode::invalid_file, "safetensors: {}: tensor '{}' is already in {}", file->path(),
-           tensor.name, files_[tensors_[other->second].file]->path());
+           printable(tensor.name), files_[tensors_[other->second].file]->path());
     }
     tensors_.push_back(std::move(tensor));
   }
@@ -115,13 +116,13 @@ void HfFolder::read_index(const std::string& index_name) {
   for (const std::string& tensor : weight_map->keys()) {
     const std::string shard = weight_map->get_string(tensor);
     if (!is_plain_file_name(shard)) {
-      weight_map->refuse(tensor,
-                         fmt::format("expected the name of a file in the same folder, found '{}'", shard));
+      weight_map->refuse(tensor, fmt::format("expected the name of a file in the same folder, found '{}'",
+                                             printable(shard)));
     }
     std::error_code ignored;  // a name that no file can have is one that is missing
     if (shards.insert(shard).second && !fs::exists(file_path(shard), ignored)) {
       fail(ErrorCode::not_found, "{}: shard '{}' of tensor '{}' is missing in the folder", index.file(),
-           shard, tensor);
+           printable(shard), printable(tensor));
     }
     shard_of.emplace(tensor, shard);
   }
@@ -135,19 +136,19 @@ void HfFolder::read_index(const std::string& index_name) {
     const auto entry = shard_of.find(tensor.name);
     if (entry == shard_of.end()) {
       fail(ErrorCode::invalid_file, "{}: shard '{}' holds tensor '{}', which the index omits", index.file(),
-           names[tensor.file], tensor.name);
+           names[tensor.file], printable(tensor.name));
     }
     if (entry->second != names[tensor.file]) {
       fail(ErrorCode::invalid_file, "{}: tensor '{}' is in shard '{}', the index says '{}'", index.file(),
-           tensor.name, names[tensor.file], entry->second);
+           printable(tensor.name), names[tensor.file], printable(entry->second));
     }
     shard_of.erase(entry);
   }
   if (!shard_of.empty()) {
     const auto& [tensor, shard] = *shard_of.begin();
     fail(ErrorCode::invalid_file,
-         "{}: the index says that tensor '{}' is in shard '{}', which does not hold it", index.file(), tensor,
-         shard);
+         "{}: the index says that tensor '{}' is in shard '{}', which does not hold it", index.file(),
+         printable(tensor), printable(shard));
   }
 }
 

@@ -15,15 +15,6 @@ namespace {
 
 constexpr size_t kMessageBytes = 160;
 
-// The parser quotes what it read last, which can be megabytes. Cuts between UTF-8 characters.
-std::string cut(std::string text) {
-  if (text.size() <= kMessageBytes) return text;
-  size_t end = kMessageBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  text.resize(end);
-  return text + "…";
-}
-
 }  // namespace
 
 json parse_json(std::string_view text, std::string_view name) {
@@ -40,7 +31,7 @@ json parse_json(std::string_view text, std::string_view name) {
       case json::parse_event_t::key:
         if (!keys.back().insert(parsed.get<std::string>()).second) {
           fail(ErrorCode::invalid_file, "{}: JSON object repeats the key '{}'", name,
-               parsed.get<std::string>());
+               printable(parsed.get<std::string>()));
         }
         break;
       case json::parse_event_t::object_end:
@@ -54,7 +45,7 @@ json parse_json(std::string_view text, std::string_view name) {
   try {
     return json::parse(text, watch);
   } catch (const json::exception& error) {
-    fail(ErrorCode::invalid_file, "{}: not valid JSON: {}", name, cut(error.what()));
+    fail(ErrorCode::invalid_file, "{}: not valid JSON: {}", name, printable(error.what()));
   }
 }
 
@@ -64,12 +55,25 @@ json read_json(const std::string& path) {
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
+std::string printable(std::string text) {
+  if (text.size() > kMessageBytes) {
+    size_t end = kMessageBytes;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+    text.resize(end);
+    text += "…";
+  }
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return text;
+}
+
 std::string brief_json(const json& value) {
   // A large container is named by its size: writing it out would cost as much as the file.
   if (value.is_structured() && value.size() > 16) {
     return fmt::format("{} of {} entries", value.is_array() ? "a list" : "an object", value.size());
   }
-  return cut(value.dump());
+  return printable(value.dump());
 }
 
 }  // namespace ingot::format

@@ -19,7 +19,11 @@ nlohmann::json parse_json(std::string_view text, std::string_view name);
 /// Reads and parses a whole file. Errors: as above, not_found, io.
 nlohmann::json read_json(const std::string& path);
 
-/// `value` as text for a message, cut to a readable length.
+/// Text from a file, for a message: control characters (terminal sequences) become '?', and it is cut between
+/// characters to a readable length, as names in a file may be megabytes long.
+std::string printable(std::string text);
+
+/// `value` as text for a message, likewise.
 std::string brief_json(const nlohmann::json& value);
 
 }  // namespace ingot::format

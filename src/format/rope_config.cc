@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "format/json.h"
 
 namespace ingot::format {
 namespace {
@@ -19,7 +20,8 @@ RopeConfig::Kind read_kind(const Config& section) {
     if (name == to_string(kind)) return kind;
   }
   fail(ErrorCode::unsupported,
-       "{}: rope type '{}' is not supported; supported: default, linear, llama3, yarn", section.file(), name);
+       "{}: rope type '{}' is not supported; supported: default, linear, llama3, yarn", section.file(),
+       printable(name));
 }
 
 // Some models put it beside rope_scaling (that one wins in transformers), most leave it out: not extended.

@@ -6,6 +6,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <tuple>
+#include <type_traits>
 
 #include "base/check.h"
 #include "format/json.h"
@@ -30,6 +31,16 @@ constexpr std::array kDTypes = {NamedDType{"F32", DType::f32},   NamedDType{"F16
 constexpr std::array<std::string_view, 11> kOtherDTypes = {"U16",     "U32",     "U64",         "F8_E4M3",
                                                            "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
                                                            "F6_E2M3", "F4",      "C64"};
+
+// A message's argument; text comes from the file and is made fit to print.
+template <typename Value>
+auto shown(const Value& value) {
+  if constexpr (std::is_convertible_v<Value, std::string_view>) {
+    return printable(std::string(std::string_view(value)));
+  } else {
+    return value;
+  }
+}
 
 // Carries the names every message needs.
 class Reader {
@@ -58,7 +69,10 @@ class Reader {
  private:
   template <typename... Args>
   [[noreturn]] void refuse(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) const {
-    fail(code, "safetensors: {}: {}", file_, fmt::format(format, std::forward<Args>(args)...));
+    const auto text = [&](const auto&... values) {
+      return fmt::vformat(format, fmt::make_format_args(values...));
+    };
+    fail(code, "safetensors: {}: {}", file_, text(shown(args)...));
   }
 
   template <typename... Args>
@@ -121,13 +135,14 @@ class Reader {
     for (const auto& known : kDTypes) {
       if (known.name == found) return known.dtype;
     }
-    std::vector<std::string_view> names;
-    for (const auto& known : kDTypes) names.push_back(known.name);
+    std::array<std::string_view, kDTypes.size()> names;
+    std::transform(kDTypes.begin(), kDTypes.end(), names.begin(),
+                   [](const NamedDType& known) { return known.name; });
     const bool of_the_format =
         std::find(kOtherDTypes.begin(), kOtherDTypes.end(), found) != kOtherDTypes.end();
     refuse(of_the_format ? ErrorCode::unsupported : ErrorCode::invalid_file,
            "tensor '{}' has the {} dtype {}; supported: {}", name, of_the_format ? "unsupported" : "unknown",
-           brief_json(value), fmt::join(names, ", "));
+           brief_json(value), fmt::to_string(fmt::join(names, ", ")));
   }
 
   Tensor read_tensor(const std::string& name, const json& entry) const {

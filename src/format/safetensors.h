@@ -31,8 +31,8 @@ struct Tensor {
   size_t file = 0;                   // which of the checkpoint's files holds it
 
   int64_t elements() const;
-  /// Whether the bytes may be read in place as elements. Files written before the format padded its header
-  /// (GPT-2's, for one) hold f32 at odd addresses.
+  /// Whether the bytes may be read in place as elements. Not every writer pads its header or orders its
+  /// tensors so that they begin at multiples of their element size, and the format does not ask for it.
   bool is_aligned() const;
 };
 

@@ -6,10 +6,13 @@
 
 namespace ingot::graph {
 
-char symbol_letter(Symbol symbol) { return "1TSPRCN"[static_cast<size_t>(symbol)]; }
+char symbol_letter(Symbol symbol) {
+  return "1TSPRCN"[static_cast<size_t>(symbol)];
+}
 
 int64_t Dim::extent() const {
-  if (!is_static()) fail(ErrorCode::invalid_argument, "expected a static dimension, found {}", to_string(*this));
+  if (!is_static())
+    fail(ErrorCode::invalid_argument, "expected a static dimension, found {}", to_string(*this));
   return offset_;
 }
 
@@ -20,13 +23,14 @@ Dim operator+(Dim a, Dim b) {
   Dim sum;
   sum.coefficient_ = a.coefficient_ + b.coefficient_;
   sum.offset_ = a.offset_ + b.offset_;
-  sum.symbol_ = a.is_static() ? b.symbol_ : a.symbol_;
+  if (sum.coefficient_ != 0) sum.symbol_ = a.is_static() ? b.symbol_ : a.symbol_;
   return sum;
 }
 
 Dim operator*(Dim a, Dim b) {
   if (!a.is_static() && !b.is_static()) {
-    fail(ErrorCode::invalid_argument, "dimensions {} and {} cannot be multiplied", to_string(a), to_string(b));
+    fail(ErrorCode::invalid_argument, "dimensions {} and {} cannot be multiplied", to_string(a),
+         to_string(b));
   }
   if (!a.is_static()) std::swap(a, b);
   Dim product;
@@ -41,7 +45,7 @@ std::string to_string(Dim dim) {
   std::string text;
   if (dim.coefficient_ != 1) text += fmt::format("{}", dim.coefficient_);
   text += symbol_letter(dim.symbol_);
-  if (dim.offset_ != 0) text += fmt::format("+{}", dim.offset_);
+  if (dim.offset_ != 0) text += fmt::format("{:+}", dim.offset_);
   return text;
 }
 
@@ -52,6 +56,10 @@ Dim TensorType::elements() const {
 }
 
 Shape TensorType::bind(const DimValues& values) const {
+  if (rank() > Shape::kMaxRank) {
+    fail(ErrorCode::invalid_argument, "expected at most {} dimensions, found {}", Shape::kMaxRank,
+         to_string(*this));
+  }
   std::array<int64_t, Shape::kMaxRank> extents{};
   for (size_t i = 0; i < dims.size(); ++i) extents[i] = dims[i].bind(values);
   return Shape(std::span<const int64_t>(extents.data(), dims.size()));

@@ -5,6 +5,15 @@
 #include "base/check.h"
 
 namespace ingot::graph {
+namespace {
+
+void expect_bindable(const std::string& name, const TensorType& type) {
+  if (type.rank() <= Shape::kMaxRank) return;
+  fail(ErrorCode::invalid_argument, "graph: '{}': expected at most {} dimensions, found {}", name,
+       Shape::kMaxRank, to_string(type));
+}
+
+}  // namespace
 
 Value Graph::push(Node node) {
   nodes_.push_back(std::move(node));
@@ -12,6 +21,7 @@ Value Graph::push(Node node) {
 }
 
 Value Graph::input(std::string name, TensorType type) {
+  expect_bindable(name, type);
   Node node;
   node.kind = NodeKind::input;
   node.name = std::move(name);
@@ -30,6 +40,7 @@ Value Graph::weight(std::string name, Array array) {
 }
 
 Value Graph::state(std::string name, TensorType type) {
+  expect_bindable(name, type);
   Node node;
   node.kind = NodeKind::state;
   node.name = std::move(name);

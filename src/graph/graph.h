@@ -44,6 +44,7 @@ struct Output {
 
 class Graph {
  public:
+  /// Errors, as for state(): invalid_argument for more dimensions than an array has.
   Value input(std::string name, TensorType type);
   Value weight(std::string name, Array array);
   Value state(std::string name, TensorType type);
@@ -65,7 +66,7 @@ class Graph {
 };
 
 /// Checks every node: inputs come earlier, types follow from the shape rules, names are unique, outputs exist,
-/// only the newest version of a state is read. Errors: invalid_argument that names the node.
+/// only states are written and only their newest version is read. Errors: invalid_argument that names the node.
 void verify(const Graph& graph);
 
 }  // namespace ingot::graph

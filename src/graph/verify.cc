@@ -15,7 +15,9 @@ void verify(const Graph& graph) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
     const auto id = static_cast<int32_t>(i);
-    const auto where = [&] { return fmt::format("graph: node {} '{}'", i, node.op ? node.op->name() : node.name); };
+    const auto where = [&] {
+      return fmt::format("graph: node {} '{}'", i, node.op ? node.op->name() : node.name);
+    };
     storage.push_back(id);
     newest.push_back(id);
     if (node.kind != NodeKind::op) {
@@ -26,7 +28,8 @@ void verify(const Graph& graph) {
       continue;
     }
     if (!node.op) fail(ErrorCode::invalid_argument, "{}: has no op", where());
-    if (!find_op(node.op->name())) fail(ErrorCode::invalid_argument, "{}: the op is not in the op table", where());
+    if (!find_op(node.op->name()))
+      fail(ErrorCode::invalid_argument, "{}: the op is not in the op table", where());
     types.clear();
     for (Value input : node.inputs) {
       if (input.id < 0 || input.id >= id) {
@@ -34,8 +37,8 @@ void verify(const Graph& graph) {
       }
       const auto root = static_cast<size_t>(storage[static_cast<size_t>(input.id)]);
       if (newest[root] > input.id && graph.nodes()[root].kind == NodeKind::state) {
-        fail(ErrorCode::invalid_argument, "{}: reads version {} of state '{}', which node {} has overwritten", where(),
-             input.id, graph.nodes()[root].name, newest[root]);
+        fail(ErrorCode::invalid_argument, "{}: reads version {} of state '{}', which node {} has overwritten",
+             where(), input.id, graph.nodes()[root].name, newest[root]);
       }
       types.push_back(graph.type(input));
     }
@@ -46,7 +49,13 @@ void verify(const Graph& graph) {
     if (const auto alias = node.op->alias_of()) {
       const auto root = storage[static_cast<size_t>(node.inputs[static_cast<size_t>(*alias)].id)];
       storage.back() = root;
-      if (node.op->name() == "kv_write") newest[static_cast<size_t>(root)] = id;
+      if (node.op->writes_alias()) {
+        const Node& owner = graph.nodes()[static_cast<size_t>(root)];
+        if (owner.kind != NodeKind::state) {
+          fail(ErrorCode::invalid_argument, "{}: writes to '{}', which is no state", where(), owner.name);
+        }
+        newest[static_cast<size_t>(root)] = id;
+      }
     }
   }
   for (const Output& output : graph.outputs()) static_cast<void>(graph.node(output.value));

@@ -186,6 +186,7 @@ TEST(ThreadPool, ConcurrentCallersTakeTurns) {
   ThreadPool pool(2);
   int64_t sum = 0;  // not atomic: jobs must not overlap
   std::vector<std::thread> callers;
+  callers.reserve(4);
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&] {
       for (int repeat = 0; repeat < 200; ++repeat) {

@@ -22,7 +22,7 @@ TEST(Config, ReadsEveryType) {
   EXPECT_TRUE(c.get_bool("b"));
   EXPECT_EQ(c.get_string("s"), "x");
   EXPECT_EQ(c.get_string_list("l"), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(c.optional_object("o")->get_int("k", 0, 1), 1);
+  EXPECT_EQ(c.optional_object("o").value().get_int("k", 0, 1), 1);
   EXPECT_EQ(c.keys(), (std::vector<std::string>{"b", "d", "i", "l", "n", "o", "s"}));
 }
 
@@ -122,7 +122,7 @@ TEST(Config, NestedObjectOutlivesItsParentAndNamesItsPlace) {
     nested = c.optional_object("rope_scaling");
   }
   expect_invalid("config.json: rope_scaling: key 'factor': expected a number between 1 and 64, found \"8\"",
-                 [&] { nested->get_double("factor", 1, 64); });
+                 [&] { nested.value().get_double("factor", 1, 64); });
 }
 
 TEST(Config, TextThatIsNoObjectIsAnError) {

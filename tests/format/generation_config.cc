@@ -58,7 +58,7 @@ TEST(GenerationConfig, MinusOneIsNoToken) {
 }
 
 TEST(GenerationConfig, ValuesOutOfRangeAreNamedWithTheirFile) {
-  const std::pair<const char*, const char*> cases[] = {
+  const std::pair<std::string_view, std::string> cases[] = {
       {R"({"do_sample":1})", "key 'do_sample': expected true or false, found 1"},
       {R"({"temperature":-0.1})", "key 'temperature': expected a number between 0 and 1000, found -0.1"},
       {R"({"temperature":"hot"})", "key 'temperature': expected a number between 0 and 1000, found \"hot\""},
@@ -75,9 +75,8 @@ TEST(GenerationConfig, ValuesOutOfRangeAreNamedWithTheirFile) {
       {R"({"bos_token_id":[1]})",
        "key 'bos_token_id': expected an integer between -1 and 2147483647, found [1]"},
       {R"({"pad_token_id":2147483648})", "key 'pad_token_id'"}};
-  for (const auto& [text, message] : cases) {
-    expect_error(ErrorCode::invalid_file, std::string("generation_config.json: ") + message,
-                 [&] { read(text); });
+  for (const auto& bad : cases) {
+    expect_error(ErrorCode::invalid_file, "generation_config.json: " + bad.second, [&] { read(bad.first); });
   }
   expect_error(ErrorCode::invalid_file, "config.json: key 'eos_token_id'",
                [] { read("{}", R"({"eos_token_id":"</s>"})"); });

@@ -210,6 +210,11 @@ TEST_F(HfFolderTest, UnreadableFileIsAnIoError) {
   }
 }
 
+TEST_F(HfFolderTest, PipeInTheWeightsPlaceIsRefusedWithoutWaiting) {
+  ASSERT_EQ(::mkfifo((folder.path() + "/model.safetensors").c_str(), 0600), 0);
+  expect_open_error(ErrorCode::io, folder.path() + "/model.safetensors: expected a regular file");
+}
+
 TEST_F(HfFolderTest, FileThatShrinksIsNoticed) {
   const std::string bytes = u8_file({"a"});
   const std::string path = folder.write("model.safetensors", bytes);

@@ -104,6 +104,21 @@ TEST(Safetensors, LongGarbageIsCutInTheMessage) {
   }
 }
 
+TEST(Safetensors, NamesAreCutAndWithoutControlCharactersInMessages) {
+  const auto message_of = [](const std::string& name) -> std::string {
+    try {
+      parse(safetensors_bytes("{\"" + name + R"(":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", 1));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(message_of(R"(a\u001b[31mb\n)"), testing::HasSubstr("tensor 'a?[31mb?': expected 2 bytes"));
+  const std::string long_name = message_of(std::string(1 << 20, 'x'));
+  EXPECT_THAT(long_name, testing::HasSubstr("xxx…': expected 2 bytes"));
+  EXPECT_LT(long_name.size(), 400U);
+}
+
 TEST(Safetensors, DuplicateTensorIsNamed) {
   expect_invalid(safetensors_bytes(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                                    R"("w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",

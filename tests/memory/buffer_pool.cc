@@ -283,6 +283,7 @@ TEST(BufferPool, ThreadsNeverShareABlockAndTheCountsAddUp) {
     BufferPool pool({.cached_bytes = 64 << 10, .total_bytes = 1 << 20}, memory.functions());
     std::atomic<int> overwritten{0};
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
         std::minstd_rand random(static_cast<unsigned>(t + 1));

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/peaks.h"
 #include "base/check.h"
 #include "base/cpu_count.h"
 
@@ -30,13 +31,15 @@ std::string processor_name() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads) : pool_(checked_threads(threads)) {}
+CpuBackend::CpuBackend(int threads)
+    : pool_(checked_threads(threads)),
+      limits_{.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
+                                    pool_.threads() == 1 ? "" : "s", simd_target_name()),
+              .threads = pool_.threads(),
+              .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)} {}
 
-backend::Limits CpuBackend::limits() const {
-  return {.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
-                                pool_.threads() == 1 ? "" : "s", simd_target_name()),
-          .threads = pool_.threads(),
-          .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)};
+backend::Peaks CpuBackend::measure_peaks() {
+  return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_)};
 }
 
 void CpuBackend::copy(void* to, const void* from, size_t bytes) {

@@ -15,7 +15,8 @@ class CpuBackend final : public backend::Backend {
   ThreadPool& pool() { return pool_; }
 
   std::string_view name() const override { return "cpu"; }
-  backend::Limits limits() const override;
+  backend::Limits limits() const override { return limits_; }
+  backend::Peaks measure_peaks() override;
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
   const void* import_host(const void* data, size_t /*bytes*/) override { return data; }
@@ -28,6 +29,7 @@ class CpuBackend final : public backend::Backend {
  private:
   ThreadPool pool_;
   BufferPool memory_;
+  backend::Limits limits_;
 };
 
 /// The pool of the backend a kernel was launched on.

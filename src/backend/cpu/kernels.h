@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "backend/backend.h"
 
@@ -12,6 +13,11 @@ std::span<const backend::Kernel> kernel_table();
 
 /// The vector instruction set the kernels run with here: "AVX3" (AVX-512), "AVX2", "NEON" …
 std::string_view simd_target_name();
+/// Every instruction set that this build has kernels for and this machine can run, the widest first.
+std::vector<std::string_view> simd_target_names();
+/// Makes all later launches of this process use one of these, or, for "", the widest again. Not while a launch runs.
+/// Errors: invalid_argument for another name.
+void use_simd_target_for_test(std::string_view name);
 
 // Launchers. All are row-invariant: a row of the output depends neither on other rows nor on their number.
 void launch_add(backend::Backend& backend, const backend::Launch& launch);

@@ -14,6 +14,7 @@ class NullBackend final : public backend::Backend {
 
   std::string_view name() const override { return "null"; }
   backend::Limits limits() const override { return {.device = "null", .threads = 1, .memory_bytes = int64_t{1} << 40}; }
+  backend::Peaks measure_peaks() override { return {.read_gbps = 1, .f32_gflops = 1}; }
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
   const void* import_host(const void* data, size_t /*bytes*/) override { return data; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/check.h"
 
@@ -59,6 +60,7 @@ void AttentionOp::reference(std::span<const Tensor> inputs, const Tensor& output
   const int64_t kv_heads = inputs[1].shape[1];
   const int64_t page_tokens = inputs[1].shape[2];
   const int32_t* seq_start = inputs[3].i32();
+  std::vector<double> mixed(static_cast<size_t>(head_dim));  // sum of weight x value
   std::fill_n(output.as<float>(), output.elements(), 0.0F);
   for (int64_t s = 0; s < inputs[4].shape[0]; ++s) {
     const int32_t* pages = inputs[5].i32() + s * inputs[5].shape[1];
@@ -80,13 +82,14 @@ void AttentionOp::reference(std::span<const Tensor> inputs, const Tensor& output
         double max = -std::numeric_limits<double>::infinity();
         for (int64_t p = first; p <= position; ++p) max = std::max(max, score(p));
         double sum = 0;
-        float* out = output.as<float>() + (t * heads + h) * head_dim;
+        std::fill(mixed.begin(), mixed.end(), 0.0);
         for (int64_t p = first; p <= position; ++p) {
           const double weight = std::exp(score(p) - max);
           sum += weight;
-          for (int64_t d = 0; d < head_dim; ++d) out[d] += static_cast<float>(weight) * row(inputs[2], p)[d];
+          for (size_t d = 0; d < mixed.size(); ++d) mixed[d] += weight * row(inputs[2], p)[d];
         }
-        for (int64_t d = 0; d < head_dim; ++d) out[d] = static_cast<float>(out[d] / sum);
+        float* out = output.as<float>() + (t * heads + h) * head_dim;
+        for (size_t d = 0; d < mixed.size(); ++d) out[d] = static_cast<float>(mixed[d] / sum);
       }
     }
   }

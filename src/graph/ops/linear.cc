@@ -35,11 +35,12 @@ void LinearOp::reference(std::span<const Tensor> inputs, const Tensor& output) c
   const int64_t out = output.shape[1];
   for (int64_t t = 0; t < output.shape[0]; ++t) {
     for (int64_t n = 0; n < out; ++n) {
-      float sum = inputs.size() == 3 ? inputs[2].at(n) : 0.0F;
+      double sum = inputs.size() == 3 ? inputs[2].at(n) : 0.0;
       for (int64_t k = 0; k < in; ++k) {
-        sum += x.f32()[t * in + k] * weight.at(order_ == WeightOrder::out_in ? n * in + k : k * out + n);
+        sum += static_cast<double>(x.f32()[t * in + k]) *
+               weight.at(order_ == WeightOrder::out_in ? n * in + k : k * out + n);
       }
-      output.as<float>()[t * out + n] = sum;
+      output.as<float>()[t * out + n] = static_cast<float>(sum);
     }
   }
 }

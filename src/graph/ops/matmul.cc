@@ -38,11 +38,11 @@ class MatmulOp final : public Op {
     for (int64_t b = 0; b < batch; ++b) {
       for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
-          float sum = 0;
+          double sum = 0;
           for (int64_t l = 0; l < k; ++l) {
-            sum += inputs[0].f32()[(b * m + i) * k + l] * inputs[1].f32()[(b * k + l) * n + j];
+            sum += static_cast<double>(inputs[0].f32()[(b * m + i) * k + l]) * inputs[1].f32()[(b * k + l) * n + j];
           }
-          output.as<float>()[(b * m + i) * n + j] = sum;
+          output.as<float>()[(b * m + i) * n + j] = static_cast<float>(sum);
         }
       }
     }

@@ -31,15 +31,16 @@ int32_t greedy(std::span<const Candidate> candidates) {
   return best.id;
 }
 
-double weight(const Candidate& candidate, float max) {
-  return std::exp(static_cast<double>(candidate.logit - max));
+/// Unnormalised probability of a candidate whose logit is relative to the highest.
+double weight(const Candidate& candidate) {
+  return std::exp(static_cast<double>(candidate.logit));
 }
 
 /// Keeps the fewest likeliest candidates whose share of `total` reaches top_p; the kept ones end up sorted.
 /// Sorts ever longer heads, because a nucleus is short and a vocabulary is long.
-std::span<Candidate> keep_nucleus(std::span<Candidate> candidates, double top_p, float max) {
+std::span<Candidate> keep_nucleus(std::span<Candidate> candidates, double top_p) {
   double total = 0;
-  for (const Candidate& candidate : candidates) total += weight(candidate, max);
+  for (const Candidate& candidate : candidates) total += weight(candidate);
   double reached = 0;
   size_t sorted = 0;
   for (size_t head = 64; sorted < candidates.size(); head *= 8) {
@@ -48,7 +49,7 @@ std::span<Candidate> keep_nucleus(std::span<Candidate> candidates, double top_p,
     const auto to = candidates.begin() + static_cast<std::ptrdiff_t>(end);
     std::partial_sort(from, to, candidates.end(), likelier);
     for (; sorted < end; ++sorted) {
-      reached += weight(candidates[sorted], max);
+      reached += weight(candidates[sorted]);
       if (reached >= top_p * total) return candidates.first(sorted + 1);
     }
   }
@@ -70,7 +71,11 @@ int32_t sample_row(std::span<const float> logits, std::span<const int32_t> count
   }
   if (row.temperature <= 0 || row.top_k == 1) return greedy(candidates);
 
-  for (Candidate& candidate : candidates) candidate.logit /= row.temperature;
+  float max = kNever;
+  for (const Candidate& candidate : candidates) max = std::max(max, candidate.logit);
+  if (!std::isfinite(max)) return greedy(candidates);  // nothing is possible, or one token is certain
+  // Relative to the highest: however small the temperature, what overflows is impossible, not certain.
+  for (Candidate& candidate : candidates) candidate.logit = (candidate.logit - max) / row.temperature;
   if (row.top_k > 0 && static_cast<size_t>(row.top_k) < candidates.size()) {
     const auto kept = static_cast<size_t>(row.top_k);
     std::nth_element(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(kept - 1),
@@ -79,14 +84,11 @@ int32_t sample_row(std::span<const float> logits, std::span<const int32_t> count
     // Sorted, so that the draw does not depend on how nth_element left them.
     std::sort(candidates.begin(), candidates.end(), likelier);
   }
-  float max = kNever;
-  for (const Candidate& candidate : candidates) max = std::max(max, candidate.logit);
-  if (!std::isfinite(max)) return greedy(candidates);  // nothing is possible, or one token is certain
-  if (row.top_p < 1) candidates = keep_nucleus(candidates, row.top_p, max);
+  if (row.top_p < 1) candidates = keep_nucleus(candidates, row.top_p);
   const double least = row.min_p > 0 ? std::log(static_cast<double>(row.min_p)) : kNever;
 
   const auto kept_weight = [&](const Candidate& candidate) {
-    return candidate.logit - max >= least ? weight(candidate, max) : 0.0;
+    return candidate.logit >= least ? weight(candidate) : 0.0;
   };
   double total = 0;
   for (const Candidate& candidate : candidates) total += kept_weight(candidate);

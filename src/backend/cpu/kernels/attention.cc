@@ -52,36 +52,61 @@ struct Partial {
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
-HWY_INLINE float dot(F32 d, const float* a, const float* b, int64_t n) {
-  auto sum = hn::Zero(d);
-  for_vectors(
-      d, n, [&](int64_t i) HWY_ATTR { sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum); },
-      [&](int64_t i, size_t rest) HWY_ATTR {
-        sum = hn::MulAdd(load_f32_tail(d, a + i, rest), load_f32_tail(d, b + i, rest), sum);
-      });
-  return sum_lanes(d, sum);
-}
-
-/// to = to * scale + sum over the block's keys of weight * value.
-HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights, int64_t keys, float scale,
-                           float* to, int64_t head_dim) {
-  const auto old_scale = hn::Set(d, scale);
+/// scores[k] = query · rows[k] for kKeys keys, whose chains of multiply-adds hide each other's latency.
+template <int kKeys>
+HWY_INLINE void dot_keys(F32 d, const float* query, const float* const* rows, int64_t head_dim, float* scores) {
+  VecF32 sums[kKeys];
+  HWY_UNROLL(8)
+  for (int k = 0; k < kKeys; ++k) sums[k] = hn::Zero(d);
   for_vectors(
       d, head_dim,
       [&](int64_t i) HWY_ATTR {
-        auto sum = hn::Mul(hn::LoadU(d, to + i), old_scale);
-        for (int64_t k = 0; k < keys; ++k) {
-          sum = hn::MulAdd(hn::Set(d, weights[k]), hn::LoadU(d, rows[k] + i), sum);
-        }
-        hn::StoreU(sum, d, to + i);
+        const auto q = hn::LoadU(d, query + i);
+        HWY_UNROLL(8)
+        for (int k = 0; k < kKeys; ++k) sums[k] = hn::MulAdd(q, hn::LoadU(d, rows[k] + i), sums[k]);
       },
       [&](int64_t i, size_t rest) HWY_ATTR {
-        auto sum = hn::Mul(load_f32_tail(d, to + i, rest), old_scale);
-        for (int64_t k = 0; k < keys; ++k) {
-          sum = hn::MulAdd(hn::Set(d, weights[k]), load_f32_tail(d, rows[k] + i, rest), sum);
-        }
-        store_tail(d, sum, to + i, rest);
+        const auto q = load_f32_tail(d, query + i, rest);
+        HWY_UNROLL(8)
+        for (int k = 0; k < kKeys; ++k) sums[k] = hn::MulAdd(q, load_f32_tail(d, rows[k] + i, rest), sums[k]);
       });
+  HWY_UNROLL(8)
+  for (int k = 0; k < kKeys; ++k) scores[k] = sum_lanes(d, sums[k]);
+}
+
+/// kVectors vectors of out at `i`: out * scale + sum over the keys of weight * value.
+template <int kVectors>
+HWY_INLINE void add_values_at(F32 d, const float* const* rows, const float* weights, int64_t keys, VecF32 scale,
+                              float* out, int64_t i) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  VecF32 sums[kVectors];
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) sums[v] = hn::Mul(hn::LoadU(d, out + i + v * lanes), scale);
+  for (int64_t k = 0; k < keys; ++k) {
+    const auto weight = hn::Set(d, weights[k]);
+    HWY_UNROLL(8)
+    for (int v = 0; v < kVectors; ++v) sums[v] = hn::MulAdd(weight, hn::LoadU(d, rows[k] + i + v * lanes), sums[v]);
+  }
+  HWY_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[v], d, out + i + v * lanes);
+}
+
+/// out = out * scale + sum over the keys of weight * value.
+HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights, int64_t keys, float scale,
+                           float* out, int64_t head_dim) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto old_scale = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + 8 * lanes <= head_dim; i += 8 * lanes) add_values_at<8>(d, rows, weights, keys, old_scale, out, i);
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) add_values_at<4>(d, rows, weights, keys, old_scale, out, i);
+  for (; i + lanes <= head_dim; i += lanes) add_values_at<1>(d, rows, weights, keys, old_scale, out, i);
+  if (i == head_dim) return;
+  const auto rest = static_cast<size_t>(head_dim - i);
+  auto sum = hn::Mul(load_f32_tail(d, out + i, rest), old_scale);
+  for (int64_t k = 0; k < keys; ++k) {
+    sum = hn::MulAdd(hn::Set(d, weights[k]), load_f32_tail(d, rows[k] + i, rest), sum);
+  }
+  store_tail(d, sum, out + i, rest);
 }
 
 /// Keys begin … end for `heads` query heads of one row that share a key head. query, out: [heads, head_dim].
@@ -107,13 +132,16 @@ void attend(const CacheRows& cache, const float* query, int64_t heads, float sca
     for (int64_t h = 0; h < heads; ++h) {
       Partial& partial = partials[h];
       float max = partial.max;
-      for (int64_t k = 0; k < keys; ++k) {
-        scores[k] = dot(d, query + h * head_dim, key_rows[k], head_dim) * scale;
+      int64_t k = 0;
+      for (; k + 8 <= keys; k += 8) dot_keys<8>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
+      for (; k < keys; ++k) dot_keys<1>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
+      for (k = 0; k < keys; ++k) {
+        scores[k] *= scale;
         max = std::max(max, scores[k]);
       }
-      for (int64_t k = keys; k % lanes != 0; ++k) scores[k] = -std::numeric_limits<float>::infinity();
+      for (; k % lanes != 0; ++k) scores[k] = -std::numeric_limits<float>::infinity();
       auto sums = hn::Zero(d);
-      for (int64_t k = 0; k < keys; k += lanes) {
+      for (k = 0; k < keys; k += lanes) {
         const auto weights = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + k), hn::Set(d, max)));
         hn::StoreU(weights, d, scores + k);
         sums = hn::Add(sums, weights);

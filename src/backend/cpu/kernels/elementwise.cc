@@ -22,9 +22,12 @@ struct Mul {
   HWY_INLINE VecF32 operator()(F32, VecF32 a, VecF32 b) const { return hn::Mul(a, b); }
 };
 
+/// exp(x), infinite from 89 on. Highway's is defined up to 104 only and wraps around beyond.
+HWY_INLINE VecF32 exp_of_any(F32 d, VecF32 x) { return hn::Exp(d, hn::Min(x, hn::Set(d, 104.0F))); }
+
 struct Silu {
   HWY_INLINE VecF32 operator()(F32 d, VecF32 x) const {
-    return hn::Div(x, hn::Add(hn::Set(d, 1.0F), hn::Exp(d, hn::Neg(x))));
+    return hn::Div(x, hn::Add(hn::Set(d, 1.0F), exp_of_any(d, hn::Neg(x))));
   }
 };
 
@@ -53,7 +56,7 @@ struct GeluTanh {
     // x/2 (1 + tanh u) = x sigmoid(2u), which needs one exp.
     const auto cube = hn::Mul(hn::Mul(x, x), x);
     const auto u = hn::MulAdd(cube, hn::Set(d, 0.044715F), x);
-    const auto e = hn::Exp(d, hn::Mul(u, hn::Set(d, -1.5957691216057308F)));  // -2 sqrt(2 / pi)
+    const auto e = exp_of_any(d, hn::Mul(u, hn::Set(d, -1.5957691216057308F)));  // -2 sqrt(2 / pi)
     return hn::Div(x, hn::Add(hn::Set(d, 1.0F), e));
   }
 };

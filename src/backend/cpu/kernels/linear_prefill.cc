@@ -1,8 +1,10 @@
-// linear for prompt tokens (many rows): bound by multiply-adds, so weights are decoded once per block of rows.
+// linear for prompt tokens (many rows): bound by multiply-adds.
 //
-// A panel of kPanelVectors x Lanes outputs by kDepth inputs is decoded into f32 and transposed so that inputs run
-// along memory; a tile of rows then multiplies it with one broadcast a row and input (Goto and van de Geijn,
-// 2008). An output's sum runs over the inputs in order, whatever the tile, so rows do not see each other.
+// Vectors run along the rows: the rows are transposed once, into tiles of kTileVectors x Lanes rows, and each
+// weight is decoded once per pass over a tile's rows and broadcast. Weights keep their own order, so decoding them
+// costs one load and one store a vector (transposing them instead cost as much as the products did). Blocking after
+// Goto and van de Geijn (2008). Every output's sum runs over the inputs in order, in a lane of its own: rows do not
+// see each other.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/kernels/linear_prefill.cc"
 // clang-format off
@@ -11,6 +13,7 @@
 // clang-format on
 
 #include <atomic>
+#include <cstring>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/dispatch.h"
@@ -20,10 +23,11 @@
 #ifndef INGOT_CPU_LINEAR_PREFILL_SIZES
 #define INGOT_CPU_LINEAR_PREFILL_SIZES
 namespace ingot::cpu {
-constexpr int64_t kDepth = 256;      // inputs of a panel: with 32 outputs 32 KiB, what the first-level cache holds
-constexpr int kPanelVectors = 2;     // outputs of a panel, in vectors
-constexpr int64_t kPanels = 4;       // panels of a thread's block: rows are read once for all of them
-constexpr size_t kPackedFloats = static_cast<size_t>(kDepth * kPanels * kPanelVectors * HWY_MAX_BYTES / 4);
+
+constexpr int64_t kDepth = 192;  // inputs of a pass: a tile of 32 rows takes 24 KiB, so that weights and sums fit beside it
+constexpr int64_t kBlockOutputs = 96;  // outputs that a thread takes at a time at most
+constexpr int64_t kOutputStep = 12;    // blocks are multiples of it, as of every target's kOutputs
+constexpr int64_t kMaxTileRows = 32;  // of every target: two 64-byte vectors
 
 struct PrefillLinear {
   const graph::Tensor& x;       // f32 [rows, in]
@@ -31,160 +35,177 @@ struct PrefillLinear {
   const graph::Tensor* bias;    // [out] or null
   const graph::Tensor& output;  // f32 [rows, out]
   bool out_in;
+  float* tiles;                 // f32 [tiles, in, tile rows]: x transposed, rows beyond the last zero
 };
+
+/// Rows in whole tiles.
+constexpr int64_t padded_rows(int64_t rows) { return (rows + kMaxTileRows - 1) / kMaxTileRows * kMaxTileRows; }
+/// Floats a thread needs: a block's decoded weights and its outputs before they are transposed back.
+constexpr int64_t thread_floats(int64_t rows) { return kBlockOutputs * (kDepth + padded_rows(rows)); }
+
 }  // namespace ingot::cpu
 #endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
-// Rows of a tile: as many accumulators as the registers hold beside the panel's two vectors and a broadcast.
+// Outputs of a register block: with kTileVectors vectors each they leave room for the rows and a broadcast.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
-constexpr int kTileRows = 12;
+constexpr int kOutputs = 12;
 #else
-constexpr int kTileRows = 6;
+constexpr int kOutputs = 6;
 #endif
+static_assert(kOutputStep % kOutputs == 0 && kBlockOutputs % kOutputStep == 0);
+constexpr int kTileVectors = HWY_TARGET == HWY_SCALAR ? 4 : 2;  // rows of a tile, in vectors: a multiple of 4 rows
+static_assert(kTileVectors * HWY_MAX_BYTES / 4 <= kMaxTileRows);
 
-int64_t panel_outputs() { return static_cast<int64_t>(kPanelVectors * hn::Lanes(F32())); }
+int64_t tile_rows() { return static_cast<int64_t>(kTileVectors * hn::Lanes(F32())); }
 
-/// packed[k * width + n] = weight[(first + n), k0 + k] for n < count, zero for the rest of the panel.
-template <typename W>
-HWY_INLINE void pack_out_in(const W* weight, int64_t in, int64_t first, int64_t count, int64_t k0, int64_t depth,
-                            float* packed, int64_t width) {
+/// to[i * to_stride + j] = from[j * from_stride + i] for i < count, j < 4.
+HWY_INLINE void transpose4(const float* from, int64_t from_stride, int64_t count, float* to, int64_t to_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  HWY_ALIGN float decoded[HWY_MAX_BYTES / 4];
-  for (int64_t n = 0; n < width; ++n) {
-    if (n >= count) {
-      for (int64_t k = 0; k < depth; ++k) packed[k * width + n] = 0;
+  HWY_ALIGN float mixed[4 * HWY_MAX_BYTES / 4];
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreInterleaved4(hn::LoadU(d, from + i), hn::LoadU(d, from + from_stride + i),
+                          hn::LoadU(d, from + 2 * from_stride + i), hn::LoadU(d, from + 3 * from_stride + i), d, mixed);
+    for (int64_t k = 0; k < lanes; ++k) std::memcpy(to + (i + k) * to_stride, mixed + 4 * k, 4 * sizeof(float));
+  }
+  for (; i < count; ++i) {
+    for (int64_t j = 0; j < 4; ++j) to[i * to_stride + j] = from[j * from_stride + i];
+  }
+}
+
+/// Tile `tile` of the transposed rows, for inputs begin … end.
+void pack_rows(const PrefillLinear& linear, int64_t tile, int64_t begin, int64_t end) {
+  const int64_t rows = linear.x.shape[0];
+  const int64_t in = linear.x.shape[1];
+  const int64_t width = tile_rows();
+  float* to = linear.tiles + tile * in * width;
+  for (int64_t j = 0; j < width; j += 4) {
+    const int64_t row = tile * width + j;
+    const float* from = linear.x.f32() + row * in;
+    if (row + 4 <= rows) {
+      transpose4(from + begin, in, end - begin, to + begin * width + j, width);
       continue;
     }
-    const W* row = weight + (first + n) * in + k0;
-    for (int64_t k = 0; k < depth; k += lanes) {
-      const int64_t some = std::min(lanes, depth - k);
-      hn::Store(some == lanes ? load_f32(d, row + k) : load_f32_tail(d, row + k, static_cast<size_t>(some)), d,
-                decoded);
-      for (int64_t i = 0; i < some; ++i) packed[(k + i) * width + n] = decoded[i];
+    for (int64_t k = begin; k < end; ++k) {
+      for (int64_t i = 0; i < 4; ++i) to[k * width + j + i] = row + i < rows ? from[i * in + k] : 0.0F;
     }
   }
 }
 
-/// packed[k * width + n] = weight[k0 + k, first + n].
-template <typename W>
-HWY_INLINE void pack_in_out(const W* weight, int64_t out, int64_t first, int64_t count, int64_t k0, int64_t depth,
-                            float* packed, int64_t width) {
+/// decoded[n * kDepth + k] = weight of output first + n, input k0 + k; outputs beyond `count` are zero.
+void decode_weights(const PrefillLinear& linear, int64_t first, int64_t count, int64_t k0, int64_t depth,
+                    float* decoded) {
   const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t k = 0; k < depth; ++k) {
-    const W* row = weight + (k0 + k) * out + first;
-    for (int64_t n = 0; n < width; n += lanes) {
-      const int64_t some = std::clamp<int64_t>(count - n, 0, lanes);
-      hn::StoreU(some == lanes ? load_f32(d, row + n) : load_f32_tail(d, row + n, static_cast<size_t>(some)), d,
-                 packed + k * width + n);
+  const int64_t in = linear.x.shape[1];
+  const int64_t out = linear.output.shape[1];
+  const int64_t padded = (count + kOutputs - 1) / kOutputs * kOutputs;
+  with_weight(linear.weight, [&](const auto* weight) HWY_ATTR {
+    if (linear.out_in) {
+      for (int64_t n = 0; n < count; ++n) {
+        const auto* row = weight + (first + n) * in + k0;
+        float* to = decoded + n * kDepth;
+        for_vectors(
+            d, depth, [&](int64_t k) HWY_ATTR { hn::StoreU(load_f32(d, row + k), d, to + k); },
+            [&](int64_t k, size_t rest) HWY_ATTR { store_tail(d, load_f32_tail(d, row + k, rest), to + k, rest); });
+      }
+    } else {
+      HWY_ALIGN float columns[4 * kBlockOutputs];  // 4 inputs of all outputs
+      for (int64_t k = 0; k < depth; k += 4) {
+        const int64_t some = std::min<int64_t>(4, depth - k);
+        for (int64_t i = 0; i < some; ++i) {
+          const auto* row = weight + (k0 + k + i) * out + first;
+          float* to = columns + i * kBlockOutputs;
+          for_vectors(
+              d, count, [&](int64_t n) HWY_ATTR { hn::StoreU(load_f32(d, row + n), d, to + n); },
+              [&](int64_t n, size_t rest) HWY_ATTR { store_tail(d, load_f32_tail(d, row + n, rest), to + n, rest); });
+        }
+        if (some == 4) {
+          transpose4(columns, kBlockOutputs, count, decoded + k, kDepth);
+          continue;
+        }
+        for (int64_t n = 0; n < count; ++n) {
+          for (int64_t i = 0; i < some; ++i) decoded[n * kDepth + k + i] = columns[i * kBlockOutputs + n];
+        }
+      }
     }
-  }
+  });
+  for (int64_t n = count; n < padded; ++n) std::fill_n(decoded + n * kDepth, depth, 0.0F);
 }
 
-/// A tile of kRows x panel outputs: starts from `out` (or the bias where `first` says so), adds depth products.
-template <int kRows>
-HWY_INLINE void tile(const float* x, int64_t x_stride, const float* packed, int64_t depth, float* out,
-                     int64_t out_stride, const float* bias, bool first, int64_t count) {
+/// kOutputs x kVectors vectors of rows: sums[n * sums_stride + row] += sum over k of weights[n, k] rows[k, row].
+template <int kVectors>
+HWY_INLINE void multiply(const float* rows, int64_t width, const float* weights, int64_t depth, bool first, float* sums,
+                         int64_t sums_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t width = kPanelVectors * lanes;
-  VecF32 sums[kRows][kPanelVectors];
-  const bool whole = count == width;
-  HWY_ALIGN float edge[kRows * kPanelVectors * HWY_MAX_BYTES / 4];
-  if (first) {
-    HWY_UNROLL(12)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(2)
-      for (int v = 0; v < kPanelVectors; ++v) {
-        sums[r][v] = bias != nullptr ? hn::LoadU(d, bias + v * lanes) : hn::Zero(d);
-      }
-    }
-  } else {
-    const float* from = out;
-    int64_t stride = out_stride;
-    if (!whole) {
-      for (int r = 0; r < kRows; ++r) {
-        for (int64_t n = 0; n < width; ++n) edge[r * width + n] = n < count ? out[r * out_stride + n] : 0.0F;
-      }
-      from = edge;
-      stride = width;
-    }
-    HWY_UNROLL(12)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(2)
-      for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = hn::LoadU(d, from + r * stride + v * lanes);
-    }
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    VecF32 w[kPanelVectors];
-    HWY_UNROLL(2)
-    for (int v = 0; v < kPanelVectors; ++v) w[v] = hn::LoadU(d, packed + k * width + v * lanes);
-    HWY_UNROLL(12)
-    for (int r = 0; r < kRows; ++r) {
-      const auto input = hn::Set(d, x[r * x_stride + k]);
-      HWY_UNROLL(2)
-      for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = hn::MulAdd(input, w[v], sums[r][v]);
-    }
-  }
-  float* to = whole ? out : edge;
-  const int64_t to_stride = whole ? out_stride : width;
+  VecF32 acc[kOutputs][kVectors];
   HWY_UNROLL(12)
-  for (int r = 0; r < kRows; ++r) {
+  for (int n = 0; n < kOutputs; ++n) {
     HWY_UNROLL(2)
-    for (int v = 0; v < kPanelVectors; ++v) hn::StoreU(sums[r][v], d, to + r * to_stride + v * lanes);
+    for (int v = 0; v < kVectors; ++v) acc[n][v] = first ? hn::Zero(d) : hn::LoadU(d, sums + n * sums_stride + v * lanes);
   }
-  if (!whole) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int64_t n = 0; n < count; ++n) out[r * out_stride + n] = edge[r * width + n];
+  for (int64_t k = 0; k < depth; ++k) {
+    VecF32 x[kVectors];
+    HWY_UNROLL(2)
+    for (int v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, rows + k * width + v * lanes);
+    HWY_UNROLL(12)
+    for (int n = 0; n < kOutputs; ++n) {
+      const auto w = hn::Set(d, weights[n * kDepth + k]);
+      HWY_UNROLL(2)
+      for (int v = 0; v < kVectors; ++v) acc[n][v] = hn::MulAdd(w, x[v], acc[n][v]);
     }
+  }
+  HWY_UNROLL(12)
+  for (int n = 0; n < kOutputs; ++n) {
+    HWY_UNROLL(2)
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(acc[n][v], d, sums + n * sums_stride + v * lanes);
   }
 }
 
-/// Outputs first … first + count (at most kPanels panels) of all rows.
-void prefill_block(const PrefillLinear& linear, int64_t first, int64_t count, float* packed) {
+/// Outputs first … first + count, at most kBlockOutputs, of all rows. scratch: thread_floats(rows).
+void prefill_block(const PrefillLinear& linear, int64_t first, int64_t count, float* scratch) {
   const int64_t rows = linear.x.shape[0];
   const int64_t in = linear.x.shape[1];
   const int64_t out = linear.output.shape[1];
-  const int64_t width = panel_outputs();
-  const int64_t panels = (count + width - 1) / width;
-  HWY_ALIGN float biases[kPanels * kPanelVectors * HWY_MAX_BYTES / 4] = {};
-  for (int64_t n = 0; linear.bias != nullptr && n < count; ++n) biases[n] = linear.bias->at(first + n);
+  const int64_t width = tile_rows();
+  const int64_t lanes = width / kTileVectors;
+  const int64_t stride = padded_rows(rows);
+  float* decoded = scratch;                      // [kBlockOutputs, kDepth]
+  float* sums = scratch + kBlockOutputs * kDepth;  // [kBlockOutputs, stride]
   for (int64_t k0 = 0; k0 < in || k0 == 0; k0 += kDepth) {
     const int64_t depth = std::min(kDepth, in - k0);
-    with_weight(linear.weight, [&](const auto* w) HWY_ATTR {
-      for (int64_t p = 0; p < panels; ++p) {
-        const int64_t some = std::min(width, count - p * width);
-        float* to = packed + p * kDepth * width;
-        if (linear.out_in) {
-          pack_out_in(w, in, first + p * width, some, k0, depth, to, width);
+    decode_weights(linear, first, count, k0, depth, decoded);
+    for (int64_t row = 0; row < rows; row += width) {
+      const float* tile = linear.tiles + (row * in) + k0 * width;
+      const bool half = rows - row <= lanes;  // the last tile's second vector may be all padding
+      for (int64_t n = 0; n < count; n += kOutputs) {
+        const float* weights = decoded + n * kDepth;
+        float* to = sums + n * stride + row;
+        if (half) {
+          multiply<1>(tile, width, weights, depth, k0 == 0, to, stride);
         } else {
-          pack_in_out(w, out, first + p * width, some, k0, depth, to, width);
+          multiply<kTileVectors>(tile, width, weights, depth, k0 == 0, to, stride);
         }
       }
-    });
-    for (int64_t r = 0; r < rows;) {
-      const int64_t left = rows - r;
-      const int tile_rows = left >= kTileRows ? kTileRows : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      for (int64_t p = 0; p < panels; ++p) {
-        const float* x = linear.x.f32() + r * in + k0;
-        const float* panel = packed + p * kDepth * width;
-        float* to = linear.output.as<float>() + r * out + first + p * width;
-        const float* bias = linear.bias != nullptr ? biases + p * width : nullptr;
-        const int64_t some = std::min(width, count - p * width);
-        const bool start = k0 == 0;
-        switch (tile_rows) {
-          case kTileRows: tile<kTileRows>(x, in, panel, depth, to, out, bias, start, some); break;
-          case 4: tile<4>(x, in, panel, depth, to, out, bias, start, some); break;
-          case 2: tile<2>(x, in, panel, depth, to, out, bias, start, some); break;
-          default: tile<1>(x, in, panel, depth, to, out, bias, start, some); break;
-        }
-      }
-      r += tile_rows;
     }
+  }
+  if (linear.bias != nullptr) {
+    const F32 d;
+    for (int64_t n = 0; n < count; ++n) {
+      const auto bias = hn::Set(d, linear.bias->at(first + n));
+      float* sum = sums + n * stride;
+      for (int64_t row = 0; row < rows; row += lanes) hn::StoreU(hn::Add(hn::LoadU(d, sum + row), bias), d, sum + row);
+    }
+  }
+  float* to = linear.output.as<float>() + first;
+  int64_t n = 0;
+  for (; n + 4 <= count; n += 4) transpose4(sums + n * stride, stride, rows, to + n, out);
+  for (; n < count; ++n) {
+    for (int64_t row = 0; row < rows; ++row) to[row * out + n] = sums[n * stride + row];
   }
 }
 
@@ -193,34 +214,53 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace ingot::cpu {
-HWY_EXPORT(panel_outputs);
+HWY_EXPORT(tile_rows);
+HWY_EXPORT(pack_rows);
 HWY_EXPORT(prefill_block);
 
-size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch&) {
-  return static_cast<size_t>(backend.limits().threads) * kPackedFloats * sizeof(float);
+size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch) {
+  const int64_t rows = launch.inputs[0].shape[0];
+  const int64_t tiles = padded_rows(rows) * launch.inputs[0].shape[1];
+  return static_cast<size_t>(tiles + backend.limits().threads * thread_floats(rows)) * sizeof(float);
 }
 
 void launch_linear_prefill(backend::Backend& backend, const backend::Launch& launch) {
+  const int64_t rows = launch.inputs[0].shape[0];
+  const int64_t in = launch.inputs[0].shape[1];
+  const int64_t outputs = launch.output.shape[1];
+  if (rows == 0 || outputs == 0) return;
+  auto* workspace = reinterpret_cast<float*>(launch.workspace.data());
   const PrefillLinear linear{
       .x = launch.inputs[0],
       .weight = launch.inputs[1],
       .bias = launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
       .output = launch.output,
-      .out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in};
-  const int64_t outputs = launch.output.shape[1];
-  if (linear.x.shape[0] == 0 || outputs == 0) return;
+      .out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in,
+      .tiles = workspace};
+  float* scratch = workspace + padded_rows(rows) * in;
   ThreadPool& pool = pool_of(backend);
-  // Blocks of a few panels, fewer where that would leave threads without work.
-  const int64_t panel = HWY_DYNAMIC_DISPATCH(panel_outputs)();
-  const int64_t all_panels = (outputs + panel - 1) / panel;
-  const int64_t block = panel * std::clamp<int64_t>(all_panels / (4 * pool.threads()), 1, kPanels);
-  const int64_t blocks = (outputs + block - 1) / block;
+
+  // Transposing the rows: chunks of inputs of every tile.
+  const int64_t width = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t tiles = (rows + width - 1) / width;
+  const int64_t parts = (in + kDepth - 1) / kDepth;
+  const auto pack = HWY_DYNAMIC_DISPATCH(pack_rows);
+  pool.parallel_for(tiles * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t k = i % parts * kDepth;
+      pack(linear, i / parts, k, std::min(in, k + kDepth));
+    }
+  });
+
+  // Smaller blocks for narrow outputs, so that every thread gets a few.
+  const int64_t share = outputs / (4 * pool.threads()) / kOutputStep * kOutputStep;
+  const int64_t block = std::clamp(share, kOutputStep, kBlockOutputs);
   const auto run_block = HWY_DYNAMIC_DISPATCH(prefill_block);
   std::atomic<int64_t> next{0};
   pool.run([&](int thread) {
-    float* packed = reinterpret_cast<float*>(launch.workspace.data()) + static_cast<size_t>(thread) * kPackedFloats;
-    for (int64_t b = next++; b < blocks; b = next++) {
-      run_block(linear, b * block, std::min(block, outputs - b * block), packed);
+    float* own = scratch + thread * thread_floats(rows);
+    for (int64_t first = next.fetch_add(block); first < outputs; first = next.fetch_add(block)) {
+      run_block(linear, first, std::min(block, outputs - first), own);
     }
   });
 }

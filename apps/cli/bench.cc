@@ -1,0 +1,64 @@
+// ingot bench: how fast, and how close to what the machine can do.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "verbs.h"
+
+namespace ingot::cli {
+namespace {
+
+nlohmann::ordered_json to_json(const BenchPart& part, const char* unit) {
+  return {{"tokens", part.tokens},
+          {"seconds", part.seconds},
+          {"tokens_per_second", part.tokens_per_second},
+          {"achieved", part.achieved},
+          {"limit", part.limit},
+          {"unit", unit},
+          {"share_of_limit", part.share_of_limit}};
+}
+
+void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
+  LLM llm = load(model);
+  const BenchResult result = llm.bench(options);
+  if (json) {
+    const nlohmann::ordered_json object = {{"version", version()},
+                                           {"model", llm.info().folder},
+                                           {"device", result.device},
+                                           {"prefill", to_json(result.prefill, "GFLOP/s")},
+                                           {"decode", to_json(result.decode, "GB/s")}};
+    fmt::print("{}\n", object.dump(2));
+    return;
+  }
+  fmt::print("{} on {}\n\n", llm.info().folder, result.device);
+  fmt::print("{:<9} {:>7} {:>10} {:>18} {:>20} {:>7}\n", "step", "tokens", "tok/s", "achieved", "limit, measured", "share");
+  const auto row = [](std::string_view name, const BenchPart& part, std::string_view unit) {
+    fmt::print("{:<9} {:>7} {:>10.1f} {:>10.1f} {:<7} {:>12.1f} {:<7} {:>6.1f} %\n", name, part.tokens,
+               part.tokens_per_second, part.achieved, unit, part.limit, unit, 100 * part.share_of_limit);
+  };
+  row("prefill", result.prefill, "GFLOP/s");
+  row("decode", result.decode, "GB/s");
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  struct Options {
+    ModelOptions model;
+    BenchOptions bench;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("bench", "Measure prefill and decode against this machine's limits");
+  add_model_options(*verb, options->model);
+  verb->add_option("-p,--prompt", options->bench.prompt_tokens, "tokens of the prompt (default 512)")->type_name("N");
+  verb->add_option("-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)")->type_name("N");
+  verb->add_option("-r,--repetitions", options->bench.repetitions, "the median counts (default 3)")->type_name("N");
+  verb->add_flag("--json", options->json, "one JSON object");
+  verb->footer("Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
+               "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
+  verb->callback([options] { bench(options->model, options->bench, options->json); });
+}
+
+}  // namespace ingot::cli

@@ -1,0 +1,151 @@
+// ingot run: text alone on standard output, everything else on standard error.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+
+#include "verbs.h"
+
+namespace ingot::cli {
+namespace {
+
+struct RunOptions {
+  ModelOptions model;
+  GenerateOptions generate;
+  std::optional<std::string> prompt;
+  bool interactive = false;
+  bool quiet = false;
+};
+
+/// Whether standard input is a pipe or a file, rather than a terminal or nothing.
+bool input_is_piped() {
+  struct stat info {};
+  return ::fstat(STDIN_FILENO, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode));
+}
+
+int64_t peak_resident_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+void print_statistics(const LLM& llm, const GenerateResult& result, double first_token_seconds) {
+  const auto rate = [](double tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0.0; };
+  const auto generated = static_cast<int64_t>(result.tokens.size());
+  fmt::print(stderr,
+             "ingot: {} prompt + {} generated tokens ({}), prefill {:.0f} tok/s, decode {:.0f} tok/s, first token {:.3f} s, "
+             "memory {}, seed {}, {}\n",
+             result.prompt_tokens, generated, to_string(result.finish),
+             rate(static_cast<double>(result.prompt_tokens), result.prefill_seconds),
+             rate(static_cast<double>(generated - 1), result.decode_seconds), first_token_seconds,
+             human_bytes(peak_resident_bytes()), result.sampling.seed, llm.device());
+}
+
+/// Streams one continuation. Returns its text.
+std::string generate(LLM& llm, const RunOptions& options, std::optional<std::string_view> prompt,
+                     std::chrono::steady_clock::time_point start) {
+  std::optional<double> first_token;
+  const GenerateResult result = llm.generate(prompt, options.generate, [&](std::string_view piece) {
+    if (!piece.empty()) {
+      if (!first_token) {
+        first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      }
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    }
+    return !interrupted() && std::ferror(stdout) == 0;
+  });
+  if (!result.text.empty() && !result.text.ends_with('\n')) std::fputc('\n', stdout);
+  std::fflush(stdout);
+  if (!options.quiet) print_statistics(llm, result, first_token.value_or(0));
+  return result.text;
+}
+
+/// Each line continues the text so far; an empty one lets the model go on.
+void converse(LLM& llm, const RunOptions& options) {
+  fmt::print(stderr, "ingot: type a line to continue the text, an empty line to let the model go on, /new to start "
+                     "afresh, Ctrl-D to end\n");
+  std::string text = options.prompt.value_or("");
+  bool has_input = !text.empty();
+  while (true) {
+    if (!has_input) {
+      std::fputs("> ", stderr);
+      std::string line;
+      if (!std::getline(std::cin, line)) break;
+      if (line == "/new") {
+        text.clear();
+        continue;
+      }
+      if (line.empty() && text.empty()) continue;
+      text += line;
+    }
+    has_input = false;
+    try {
+      text += generate(llm, options, text, std::chrono::steady_clock::now());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::invalid_argument) throw;
+      fmt::print(stderr, "ingot: {}; /new starts afresh\n", error.what());  // the text has outgrown the context
+    }
+    clear_interrupt();  // Ctrl-C ended this continuation, not the conversation
+  }
+  std::fputc('\n', stderr);
+}
+
+void run(RunOptions& options) {
+  if (options.prompt && *options.prompt == "-") {
+    options.prompt = read_standard_input();
+  } else if (!options.prompt && !options.interactive && input_is_piped()) {
+    std::string text = read_standard_input();
+    if (!text.empty()) options.prompt = std::move(text);
+  }
+  if (options.prompt && options.prompt->empty()) {
+    throw Error(ErrorCode::invalid_argument, "prompt: expected text, found an empty string");
+  }
+  LLM llm = load(options.model);
+  if (llm.info().has_chat_template && !options.quiet) {
+    fmt::print(stderr, "ingot: this checkpoint has a chat template; `run` continues plain text and does not apply it\n");
+  }
+  if (options.interactive) {
+    converse(llm, options);
+    return;
+  }
+  std::optional<std::string_view> prompt;
+  if (options.prompt) prompt = *options.prompt;
+  generate(llm, options, prompt, process_start());
+  if (interrupted()) set_exit_code(130);
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* verb = app.add_subcommand("run", "Write text: continue a prompt, or tell a story");
+  verb->add_option("PROMPT", options->prompt, "text to continue; - reads standard input (default: begin afresh)");
+  add_model_options(*verb, options->model);
+  GenerateOptions& generate = options->generate;
+  SamplingOptions& sampling = generate.sampling;
+  verb->add_flag("-i,--interactive", options->interactive, "line by line");
+  verb->add_option("-n,--max-tokens", generate.max_tokens, "tokens to write at most (default: the checkpoint's)")
+      ->type_name("N");
+  verb->add_option("--seed", sampling.seed, "of the random numbers (default: random, printed)")->type_name("N");
+  verb->add_option("--temperature", sampling.temperature, "0: always the likeliest token")->type_name("T");
+  verb->add_option("--top-k", sampling.top_k, "keep the K likeliest tokens; 0: all")->type_name("K");
+  verb->add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this mass; 1: all")->type_name("P");
+  verb->add_option("--min-p", sampling.min_p, "drop tokens below this share of the likeliest")->type_name("P");
+  verb->add_option("--repetition-penalty", sampling.repetition_penalty, "above 1: fewer repetitions")->type_name("R");
+  verb->add_option("--frequency-penalty", sampling.frequency_penalty, "per use of a token")->type_name("F");
+  verb->add_option("--presence-penalty", sampling.presence_penalty, "for any use of a token")->type_name("F");
+  verb->add_option("--stop", generate.stop, "end before this text (may be repeated)")->type_name("TEXT")
+      ->allow_extra_args(false);
+  verb->add_flag("--ignore-eos", generate.ignore_eos, "write on when the model ends the text");
+  verb->add_flag("-q,--quiet", options->quiet, "no statistics on standard error");
+  verb->footer("Sampling defaults come from the checkpoint's generation_config.json.\n"
+               "Example: ingot run --seed 7 -n 200 \"Once upon a time\"");
+  verb->callback([options] { run(*options); });
+}
+
+}  // namespace ingot::cli

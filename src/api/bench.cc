@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <chrono>
+
+#include "api/llm_impl.h"
+#include "base/check.h"
+#include "exec/cost.h"
+
+namespace ingot {
+namespace {
+
+using backend::StepClass;
+using graph::Symbol;
+using Clock = std::chrono::steady_clock;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+template <class F>
+double seconds_of(const F& work) {
+  const Clock::time_point start = Clock::now();
+  work();
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+graph::DimValues step_dims(int64_t tokens, int64_t context, int64_t logit_rows) {
+  graph::DimValues dims;
+  dims[Symbol::tokens] = tokens;
+  dims[Symbol::sequences] = 1;
+  dims[Symbol::pages] = kv::pages_for(context);
+  dims[Symbol::logit_rows] = logit_rows;
+  dims[Symbol::cache_pages] = 1;
+  dims[Symbol::slots] = 1;
+  return dims;
+}
+
+/// Repetitions of one kind of step, each with the limit measured right before it.
+struct Samples {
+  std::vector<double> seconds;
+  std::vector<double> limits;  // GFLOP/s or GB/s
+
+  /// `work`: operations or bytes of a repetition.
+  BenchPart part(int64_t tokens, double work) const {
+    std::vector<double> shares;
+    for (size_t i = 0; i < seconds.size(); ++i) shares.push_back(work / seconds[i] * 1e-9 / limits[i]);
+    const double typical = median(seconds);
+    return {.tokens = tokens,
+            .seconds = typical,
+            .tokens_per_second = static_cast<double>(tokens) / typical,
+            .achieved = work / typical * 1e-9,
+            .limit = median(limits),
+            .share_of_limit = median(shares)};
+  }
+};
+
+/// A sequence that the benchmark feeds by hand: no tokenizer, no stop.
+class Feeder {
+ public:
+  Feeder(serve::Stepper& stepper, int64_t tokens, int64_t vocab)
+      : stepper_(stepper), pages_(stepper.cache(), tokens) {
+    pages_.grow(tokens);
+    // Different tokens, so that embedding rows are not all the same cache line.
+    for (int64_t i = 0; i < tokens; ++i) tokens_.push_back(static_cast<int32_t>((i * 7919 + 13) % vocab));
+  }
+  void prefill(int64_t count) {
+    const int64_t chunk = stepper_.limits().prefill_tokens;
+    for (int64_t from = 0; from < count; from += chunk) feed(StepClass::prefill, from, std::min(count, from + chunk));
+  }
+  void decode(int64_t position) { feed(StepClass::decode, position, position + 1); }
+
+ private:
+  void feed(StepClass step, int64_t from, int64_t to) {
+    serve::StepSequence part;
+    part.tokens = {tokens_.data() + from, static_cast<size_t>(to - from)};
+    part.position = from;
+    part.pages = pages_.pages();
+    part.logit_rows = 1;
+    stepper_.run(step, {&part, 1});
+  }
+
+  serve::Stepper& stepper_;
+  kv::SequencePages pages_;
+  std::vector<int32_t> tokens_;
+};
+
+}  // namespace
+
+BenchResult LLM::bench(const BenchOptions& options) {
+  const int64_t prompt = options.prompt_tokens;
+  const int64_t generate = options.generate_tokens;
+  if (prompt < 1 || generate < 1 || prompt + generate > impl_->context) {
+    fail(ErrorCode::invalid_argument,
+         "bench: expected a prompt and a generation of at least 1 token, together at most the context of {}, found {} "
+         "and {}",
+         impl_->context, prompt, generate);
+  }
+  if (options.repetitions < 1 || options.repetitions > 1000) {
+    fail(ErrorCode::invalid_argument, "bench: expected 1 to 1000 repetitions, found {}", options.repetitions);
+  }
+  serve::Stepper stepper(impl_->model, *impl_->backend, serve::Head::tokens, impl_->limits());
+  const exec::Plan& prefill_plan = stepper.plan(StepClass::prefill);
+  const exec::Plan& decode_plan = stepper.plan(StepClass::decode);
+  const double weight_bytes = exec::step_weight_bytes(decode_plan, step_dims(1, prompt, 1));
+
+  Feeder feeder(stepper, prompt + generate, impl_->info.vocab);
+  feeder.prefill(std::min(prompt, stepper.limits().prefill_tokens));  // warms the page cache and the threads
+  Samples prefill;
+  Samples decode;
+  for (int i = 0; i < options.repetitions; ++i) {
+    // Limits before each repetition: other users of a shared machine slow both alike.
+    const backend::Peaks peaks = impl_->backend->measure_peaks();
+    prefill.limits.push_back(peaks.f32_gflops);
+    decode.limits.push_back(peaks.read_gbps);
+    prefill.seconds.push_back(seconds_of([&] { feeder.prefill(prompt); }));
+    decode.seconds.push_back(seconds_of([&] {
+      for (int64_t t = 0; t < generate; ++t) feeder.decode(prompt + t);
+    }));
+  }
+
+  double flops = 0;
+  for (int64_t from = 0; from < prompt; from += stepper.limits().prefill_tokens) {
+    const int64_t to = std::min(prompt, from + stepper.limits().prefill_tokens);
+    // Attention's cost is counted for full contexts; a prompt's rows see half of their own chunk on average.
+    flops += exec::step_flops(prefill_plan, step_dims(to - from, from + (to - from) / 2, 1));
+  }
+  const double kv_bytes = static_cast<double>(impl_->model->kv_layout().token_bytes()) *
+                          (static_cast<double>(prompt) + static_cast<double>(generate) / 2);
+
+  BenchResult result;
+  result.device = device();
+  result.prefill = prefill.part(prompt, flops);
+  result.decode = decode.part(generate, (weight_bytes + kv_bytes) * static_cast<double>(generate));
+  return result;
+}
+
+}  // namespace ingot

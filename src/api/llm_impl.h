@@ -1,0 +1,38 @@
+// What an LLM holds; shared by the files that implement its methods.
+#pragma once
+
+#include <memory>
+
+#include "backend/backend.h"
+#include "format/generation_config.h"
+#include "ingot/llm.h"
+#include "model/model.h"
+#include "serve/engine.h"
+#include "text/tokenizer.h"
+
+namespace ingot {
+
+struct LLM::Impl {
+  std::unique_ptr<backend::Backend> backend;
+  std::shared_ptr<const model::Model> model;
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  format::GenerationConfig defaults;
+  ModelInfo info;
+  int64_t context = 0;
+  int64_t program_bytes = 0;              // resident before any weight was read
+  std::unique_ptr<serve::Engine> engine;  // made by the first use
+
+  serve::Engine& get_engine();
+  serve::StepperLimits limits() const;
+};
+
+namespace api {
+
+/// Tokens of a prefill step: enough rows to keep the multipliers busy, few enough to bound activation memory.
+inline constexpr int64_t kPrefillTokens = 256;
+
+/// Bytes of this process that are in memory and not pages of a file.
+int64_t resident_bytes();
+
+}  // namespace api
+}  // namespace ingot

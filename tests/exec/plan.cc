@@ -1,0 +1,366 @@
+// Plans: kernels, storage, and what runners refuse. Random graphs are compared with an evaluator that gives
+// every value storage of its own.
+#include "exec/plan.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include "backend/null/null_backend.h"
+#include "backend/registry.h"
+#include "exec/runner.h"
+#include "graph/ops/add.h"
+#include "graph/ops/concat.h"
+#include "graph/ops/kv_write.h"
+#include "graph/ops/mul.h"
+#include "graph/ops/reshape.h"
+#include "graph/ops/silu.h"
+#include "graph/ops/slice.h"
+#include "graph/ops/transpose.h"
+#include "ingot/error.h"
+#include "model/model.h"
+
+namespace ingot::exec {
+namespace {
+
+namespace fs = std::filesystem;
+using backend::StepClass;
+using graph::DimValues;
+using graph::Graph;
+using graph::Symbol;
+using graph::Tensor;
+using graph::TensorType;
+using graph::Value;
+using null::NullBackend;
+using testing::HasSubstr;
+
+constexpr int64_t kWidth = 12;
+
+DimValues tokens(int64_t count) {
+  DimValues dims;
+  dims[Symbol::tokens] = count;
+  dims[Symbol::cache_pages] = 3;
+  return dims;
+}
+
+Error error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error;
+  }
+  return {ErrorCode::internal, "no error"};
+}
+
+/// The storage of a value: two values share it or not at all.
+Value root(const Plan& plan, Value value) {
+  return plan.places[static_cast<size_t>(value.id)].root;
+}
+
+TEST(InPlace, TheLastReaderTakesItsInputsStorage) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value a = add(g, x, x);
+  const Value b = silu(g, a);
+  g.output("y", b);
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, b), a);
+  EXPECT_EQ(plan->arena_bytes, 8 * kWidth * sizeof(float));
+}
+
+TEST(InPlace, NeverTakesInputsWeightsOrStates) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value w = g.weight("w", Array::zeros(DType::f32, {4, kWidth}));
+  const Value s = g.state("s", {DType::f32, {4, kWidth}});
+  for (Value value : {x, w, s}) g.output(fmt::format("y{}", value.id), silu(g, value));
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(4), StepClass::decode, backend);
+  for (const graph::Output& output : g.outputs()) EXPECT_EQ(root(*plan, output.value), output.value);
+}
+
+TEST(InPlace, NotWhileALaterOpReadsTheInput) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value a = add(g, x, x);
+  const Value b = silu(g, a);
+  g.output("y", add(g, b, a));
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, b), b);
+}
+
+TEST(InPlace, NotWhileAViewOfTheInputIsReadLater) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value a = add(g, x, x);
+  const Value view = reshape(g, a, {Symbol::tokens, 3, 4});
+  const Value b = silu(g, a);
+  g.output("y", b);
+  g.output("z", silu(g, view));
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, view), a);
+  EXPECT_EQ(root(*plan, b), b);
+}
+
+TEST(InPlace, NotWhereTheInputIsAnOutput) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value a = add(g, x, x);
+  g.output("a", a);
+  const Value b = silu(g, a);
+  g.output("b", b);
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, b), b);
+}
+
+TEST(InPlace, NotWhereBothInputsAreTheSameStorage) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value a = silu(g, x);
+  const Value view = reshape(g, a, {Symbol::tokens, kWidth});
+  const Value b = mul(g, a, view);
+  g.output("y", b);
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, b), b);
+}
+
+TEST(Plan, AReshapeAndACacheVersionShareTheirInputsStorage) {
+  Graph g;
+  const Value cache = g.state("keys", {DType::f32, {Symbol::cache_pages, 1, 32, 4}});
+  const Value rows = g.input("rows", {DType::f32, {Symbol::tokens, 1, 4}});
+  const Value slots = g.input("slots", {DType::i32, {Symbol::tokens}});
+  const Value written = kv_write(g, cache, rows, slots);
+  const Value view = reshape(g, written, {Symbol::cache_pages, 128});
+  g.output("y", view);
+  NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(2), StepClass::decode, backend);
+  EXPECT_EQ(root(*plan, written), cache);
+  EXPECT_EQ(root(*plan, view), cache);
+  EXPECT_EQ(plan->arena_bytes, 0U);
+  ASSERT_EQ(plan->launches.size(), 1U) << "a view launches nothing";
+  EXPECT_EQ(plan->launches[0].node, written);
+}
+
+TEST(Plan, AMissingKernelIsAnErrorThatNamesTheOpTheStepAndTheDevice) {
+  Graph g;
+  g.output("y", silu(g, g.input("x", {DType::f32, {Symbol::tokens, kWidth}})));
+  const NullBackend backend({"silu"});
+  const Error error =
+      error_of([&] { compile(std::make_shared<Graph>(g), tokens(2), StepClass::prefill, backend); });
+  EXPECT_EQ(error.code(), ErrorCode::unsupported);
+  EXPECT_STREQ(error.what(), "null: no kernel for silu : f32[T, 12] in a prefill step");
+}
+
+TEST(Plan, AGraphThatDoesNotVerifyIsRefused) {
+  Graph g;
+  g.input("x", {DType::f32, {1}});
+  g.input("x", {DType::f32, {1}});
+  const NullBackend backend;
+  EXPECT_EQ(
+      error_of([&] { compile(std::make_shared<Graph>(g), tokens(2), StepClass::decode, backend); }).code(),
+      ErrorCode::invalid_argument);
+}
+
+struct CacheGraph {
+  CacheGraph() {
+    const Value cache = graph->state("keys", {DType::f32, {Symbol::cache_pages, 1, 32, 4}});
+    const Value rows = graph->input("rows", {DType::f32, {Symbol::tokens, 1, 4}});
+    const Value slots = graph->input("slots", {DType::i32, {Symbol::tokens}});
+    graph->output("cache", kv_write(*graph, cache, rows, slots));
+    plan = compile(graph, tokens(2), StepClass::decode, backend);
+  }
+  NullBackend backend;
+  std::shared_ptr<Graph> graph = std::make_shared<Graph>();
+  std::shared_ptr<const Plan> plan;
+};
+
+TEST(Runner, AMissingStateIsNamed) {
+  CacheGraph c;
+  const Error error = error_of([&] { Runner(c.backend, {c.plan}, {}); });
+  EXPECT_EQ(error.code(), ErrorCode::not_found);
+  EXPECT_STREQ(error.what(), "runner: state 'keys' has no storage");
+}
+
+TEST(Runner, AStateOfAnotherShapeOrTypeIsNamedWithBoth) {
+  CacheGraph c;
+  const Error shape = error_of([&] {
+    Runner(c.backend, {c.plan}, {{"keys", Array::zeros(DType::f32, {4, 1, 32, 4})}});
+  });
+  EXPECT_EQ(shape.code(), ErrorCode::invalid_argument);
+  EXPECT_STREQ(shape.what(), "runner: state 'keys': expected f32[3, 1, 32, 4], found f32[4, 1, 32, 4]");
+  const Error type = error_of([&] {
+    Runner(c.backend, {c.plan}, {{"keys", Array::zeros(DType::f16, {3, 1, 32, 4})}});
+  });
+  EXPECT_STREQ(type.what(), "runner: state 'keys': expected f32[3, 1, 32, 4], found f16[3, 1, 32, 4]");
+}
+
+TEST(Runner, UnknownInputsAndOutputsAreNamed) {
+  CacheGraph c;
+  Runner runner(c.backend, {c.plan}, {{"keys", Array::zeros(DType::f32, {3, 1, 32, 4})}});
+  EXPECT_EQ(runner.input("rows").shape, (Shape{2, 1, 4}));
+  EXPECT_STREQ(error_of([&] { static_cast<void>(runner.input("keys")); }).what(),
+               "runner: no step input is named 'keys'");
+  EXPECT_STREQ(error_of([&] { static_cast<void>(runner.output(0, "y")); }).what(),
+               "runner: the plan has no output named 'y'");
+}
+
+TEST(Runner, AStepBeyondTheBucketIsABrokenInvariant) {
+  CacheGraph c;
+  Runner runner(c.backend, {c.plan}, {{"keys", Array::zeros(DType::f32, {3, 1, 32, 4})}});
+  runner.run(0, tokens(2));
+  runner.run(0, tokens(0));
+  EXPECT_EQ(c.backend.launches(), 2);
+  const Error error = error_of([&] { runner.run(0, tokens(3)); });
+  EXPECT_EQ(error.code(), ErrorCode::internal);
+  EXPECT_THAT(error.what(), HasSubstr("a step of 3 T in a bucket of 2"));
+  EXPECT_EQ(error_of([&] { runner.run(1, tokens(1)); }).code(), ErrorCode::internal);
+}
+
+/// A graph of ops that move, add or multiply: no rounding differs between kernel and reference.
+Graph random_graph(std::mt19937& random) {
+  Graph g;
+  std::vector<Value> rows;  // of type f32 [T, kWidth]
+  const TensorType type{DType::f32, {Symbol::tokens, kWidth}};
+  const auto any = [&] { return rows[random() % rows.size()]; };
+  rows.push_back(g.input("x", type));
+  rows.push_back(g.input("y", type));
+  Array w = Array::empty(DType::f32, {kWidth});
+  for (int64_t i = 0; i < kWidth; ++i) w.mutable_data<float>()[i] = 0.5F + static_cast<float>(i) / 16;
+  const Value weight = g.weight("w", w);
+  const size_t ops = 3 + random() % 25;
+  for (size_t i = 0; i < ops; ++i) {
+    switch (random() % 8) {
+      case 0:
+        rows.push_back(add(g, any(), any()));
+        break;
+      case 1:
+        rows.push_back(mul(g, any(), weight));
+        break;
+      case 2:
+        rows.push_back(add(g, any(), weight));
+        break;
+      case 3: {
+        const Value heads = reshape(g, any(), {Symbol::tokens, 3, 4});
+        rows.push_back(
+            reshape(g, add(g, heads, reshape(g, any(), {Symbol::tokens, 3, 4})), {Symbol::tokens, kWidth}));
+        break;
+      }
+      case 4:
+        rows.push_back(reshape(g, any(), {Symbol::tokens, kWidth}));
+        break;
+      case 5:
+        rows.push_back(concat(g, {slice(g, any(), 1, 0, 5), slice(g, any(), 1, 3, 10)}, 1));
+        break;
+      case 6:
+        rows.push_back(transpose(g, transpose(g, any(), {1, 0}), {1, 0}));
+        break;
+      default:
+        rows.push_back(mul(g, add(g, any(), any()), weight));
+        break;
+    }
+    if (random() % 6 == 0) g.output(fmt::format("early {}", i), rows.back());
+  }
+  g.output("last", rows.back());
+  return g;
+}
+
+/// Every value in storage of its own, by the ops' references.
+std::vector<Array> evaluate(const Graph& g, const DimValues& dims,
+                            const std::map<std::string, Array>& inputs) {
+  std::vector<Array> values;
+  for (const graph::Node& node : g.nodes()) {
+    if (node.kind == graph::NodeKind::weight) {
+      values.push_back(node.weight);
+    } else if (node.kind == graph::NodeKind::input) {
+      values.push_back(inputs.at(node.name));
+    } else {
+      std::vector<Tensor> operands;
+      for (Value input : node.inputs) {
+        const Array& array = values[static_cast<size_t>(input.id)];
+        operands.push_back({const_cast<std::byte*>(array.raw()), array.dtype(), array.shape()});
+      }
+      Array result = Array::empty(node.type.dtype, node.type.bind(dims));
+      node.op->reference(operands, {result.mutable_raw(), result.dtype(), result.shape()});
+      values.push_back(std::move(result));
+    }
+  }
+  return values;
+}
+
+TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
+  std::mt19937 random(11);
+  const auto backend = backend::make_backend("cpu", {.threads = 2});
+  int shared = 0;
+  for (int round = 0; round < 1500; ++round) {
+    const auto graph = std::make_shared<Graph>(random_graph(random));
+    const int64_t most = 1 + static_cast<int64_t>(random() % 9);
+    const auto plan = compile(graph, tokens(most), StepClass::decode, *backend);
+    ASSERT_GE(plan->arena_bytes, plan->live_bytes);
+    ASSERT_LE(plan->arena_bytes, 2 * plan->live_bytes);
+    for (size_t i = 0; i < plan->places.size(); ++i) {
+      const graph::Node& node = graph->nodes()[i];
+      shared += node.op && !node.op->alias_of() && plan->places[i].root.id != static_cast<int32_t>(i) ? 1 : 0;
+    }
+    Runner runner(*backend, {plan}, {});
+    for (int64_t count : {most, most / 2, most}) {
+      std::map<std::string, Array> inputs;
+      for (const char* name : {"x", "y"}) {
+        Array array = Array::empty(DType::f32, {count, kWidth});
+        for (int64_t i = 0; i < array.elements(); ++i) {
+          array.mutable_data<float>()[i] = static_cast<float>(static_cast<double>(random()) * 0x1p-32 - 0.5);
+        }
+        std::memcpy(runner.input(name).data, array.raw(), array.bytes());
+        inputs.emplace(name, std::move(array));
+      }
+      runner.run(0, tokens(count));
+      const std::vector<Array> expected = evaluate(*graph, tokens(count), inputs);
+      for (const graph::Output& output : graph->outputs()) {
+        const Tensor found = runner.output(0, output.name);
+        const Array& value = expected[static_cast<size_t>(output.value.id)];
+        ASSERT_EQ(found.shape, value.shape());
+        ASSERT_TRUE(value.bytes() == 0 || std::memcmp(found.data, value.raw(), value.bytes()) == 0)
+            << "round " << round << ", output " << output.name;
+      }
+    }
+  }
+  EXPECT_GT(shared, 1000) << "ops that ran in place";
+}
+
+TEST(Plan, ModelGraphsTakeAtMost15PercentMoreThanTheirLowerBound) {
+  const NullBackend backend;
+  int graphs = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(fs::path(INGOT_SOURCE_DIR) / "tests/model")) {
+    if (entry.path().filename() != "config.json") continue;
+    const model::Model model(
+        std::make_shared<format::HfFolder>(format::HfFolder::open(entry.path().parent_path().string())));
+    for (int64_t rows : {1, 17, 512}) {
+      DimValues bucket;
+      bucket[Symbol::tokens] = rows;
+      bucket[Symbol::sequences] = std::min<int64_t>(rows, 17);
+      bucket[Symbol::pages] = 9;
+      bucket[Symbol::logit_rows] = std::min<int64_t>(rows, 17);
+      bucket[Symbol::cache_pages] = 200;
+      bucket[Symbol::slots] = 17;
+      for (const auto& graph : {model.logits_graph(), model.token_graph()}) {
+        const auto plan = compile(graph, bucket, StepClass::prefill, backend);
+        EXPECT_GE(plan->arena_bytes, plan->live_bytes) << entry.path();
+        EXPECT_LE(static_cast<double>(plan->arena_bytes), 1.15 * static_cast<double>(plan->live_bytes))
+            << entry.path();
+        ++graphs;
+      }
+    }
+  }
+  EXPECT_GE(graphs, 6 * 12);
+}
+
+}  // namespace
+}  // namespace ingot::exec

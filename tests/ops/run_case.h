@@ -1,0 +1,162 @@
+// Runs one launch of a backend's kernel on copies of a case's operands, with guard bytes around every buffer.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "opcases/op_case.h"
+
+namespace ingot {
+
+using backend::Backend;
+using backend::StepClass;
+using graph::Tensor;
+using opcases::BuiltCase;
+
+inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
+  std::vector<std::byte> bytes(tensor.bytes());
+  if (!bytes.empty()) std::memcpy(bytes.data(), tensor.data, bytes.size());
+  return bytes;
+}
+
+/// Device memory between two guards that a kernel must not touch.
+class Guarded {
+ public:
+  /// `shift` moves the first byte off its alignment.
+  Guarded(Backend& backend, size_t bytes, size_t shift = 0)
+      : backend_(backend),
+        buffer_(backend.allocate(bytes + shift + 2 * kGuard)),
+        offset_(kGuard + shift),
+        bytes_(bytes) {
+    const std::vector<std::byte> poison(buffer_.bytes(), kPoison);
+    backend.copy(buffer_.data(), poison.data(), poison.size());
+  }
+  void* data() { return static_cast<std::byte*>(buffer_.data()) + offset_; }
+  std::vector<std::byte> read() {
+    std::vector<std::byte> all(buffer_.bytes());
+    backend_.copy(all.data(), buffer_.data(), all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      if ((i < offset_ || i >= offset_ + bytes_) && all[i] != kPoison) {
+        ADD_FAILURE() << "byte " << static_cast<int64_t>(i) - static_cast<int64_t>(offset_)
+                      << " of a buffer of " << bytes_ << " was written";
+        break;
+      }
+    }
+    return {all.begin() + static_cast<std::ptrdiff_t>(offset_),
+            all.begin() + static_cast<std::ptrdiff_t>(offset_ + bytes_)};
+  }
+
+ private:
+  static constexpr size_t kGuard = 4096;
+  static constexpr std::byte kPoison{0xa5};  // as f32 about -2.9e-16, as an index far outside
+
+  Backend& backend_;
+  PooledBuffer buffer_;
+  size_t offset_;
+  size_t bytes_;
+};
+
+/// Runs the case's op on these operands and returns the output's bytes. `in_place`: the input whose storage
+/// the output takes, or -1. Expects that no guard and no other input changed.
+inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
+                                     const std::vector<Tensor>& inputs, Tensor output, StepClass step,
+                                     int in_place = -1) {
+  const std::vector<graph::TensorType> types = built.input_types();
+  const graph::TensorType& type = built.graph.type(built.result);
+  const backend::Kernel* kernel =
+      backend.find_kernel({.op = built.op(), .inputs = types, .output = type, .step = step});
+  if (kernel == nullptr) {
+    ADD_FAILURE() << backend.name() << " has no kernel for " << built.op().name();
+    return {};
+  }
+  const auto alias = built.op().alias_of();
+  if (alias && built.op().name() != "reshape") in_place = *alias;
+  std::vector<std::unique_ptr<Guarded>> buffers;
+  std::vector<Tensor> operands;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    // Activations are aligned as the planner lays them out; weights only as a file does, to their element.
+    const bool is_weight =
+        built.graph.node(built.graph.node(built.result).inputs[i]).kind == graph::NodeKind::weight;
+    const size_t shift = is_weight ? dtype_bytes(inputs[i].dtype) : 0;
+    buffers.push_back(std::make_unique<Guarded>(backend, inputs[i].bytes(), shift));
+    backend.copy(buffers.back()->data(), inputs[i].data, inputs[i].bytes());
+    operands.push_back(inputs[i]);
+    operands.back().data = buffers.back()->data();
+  }
+  Guarded own(backend, output.bytes());
+  output.data = in_place >= 0 ? buffers[static_cast<size_t>(in_place)]->data() : own.data();
+  backend::Launch launch{.op = &built.op(), .inputs = operands, .output = output, .workspace = {}};
+  const size_t workspace_bytes =
+      kernel->workspace_bytes != nullptr ? kernel->workspace_bytes(backend, launch) : 0;
+  Guarded workspace(backend, workspace_bytes);
+  launch.workspace = {static_cast<std::byte*>(workspace.data()), workspace_bytes};
+  backend.submit({&kernel, 1}, {&launch, 1});
+  backend.synchronize();
+  workspace.read();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::vector<std::byte> after = buffers[i]->read();
+    if (static_cast<int>(i) == in_place) {
+      own.read();
+      continue;
+    }
+    EXPECT_EQ(after, bytes_of(inputs[i])) << "input " << i << " was changed";
+  }
+  return in_place >= 0 ? buffers[static_cast<size_t>(in_place)]->read() : own.read();
+}
+
+inline std::vector<std::byte> run_case(Backend& backend, const BuiltCase& built, StepClass step,
+                                       int in_place = -1) {
+  return run_op(backend, built, built.inputs(), built.output(), step, in_place);
+}
+
+/// What the op's reference gives.
+inline std::vector<std::byte> run_reference(const BuiltCase& built) {
+  std::vector<Tensor> inputs = built.inputs();
+  Tensor output = built.output();
+  std::vector<std::byte> bytes(output.bytes(), std::byte{0x5a});
+  if (const auto alias = built.op().alias_of()) bytes = bytes_of(inputs[static_cast<size_t>(*alias)]);
+  output.data = bytes.data();
+  if (const auto alias = built.op().alias_of()) inputs[static_cast<size_t>(*alias)].data = bytes.data();
+  built.op().reference(inputs, output);
+  return bytes;
+}
+
+/// Compares as the case's tolerance says.
+inline void expect_close(const std::vector<std::byte>& found, const std::vector<std::byte>& expected,
+                         DType dtype, const opcases::Tolerance& tolerance) {
+  ASSERT_EQ(found.size(), expected.size());
+  if (dtype != DType::f32 || (tolerance.absolute == 0 && tolerance.relative == 0)) {
+    for (size_t i = 0; i < found.size(); ++i) {
+      ASSERT_EQ(found[i], expected[i]) << "byte " << i << " of " << found.size();
+    }
+    return;
+  }
+  size_t worst = 0;
+  double worst_share = 0;
+  for (size_t i = 0; i + 4 <= found.size(); i += 4) {
+    float a = 0;
+    float b = 0;
+    std::memcpy(&a, found.data() + i, 4);
+    std::memcpy(&b, expected.data() + i, 4);
+    if (a == b) continue;
+    const double allowed = tolerance.absolute + tolerance.relative * std::abs(static_cast<double>(b));
+    const double share = std::abs(static_cast<double>(a) - b) / allowed;
+    if (share <= worst_share) continue;  // false for NaN
+    worst_share = share;
+    worst = i;
+    if (!(share <= 1)) break;
+  }
+  if (worst_share <= 1) return;
+  float a = 0;
+  float b = 0;
+  std::memcpy(&a, found.data() + worst, 4);
+  std::memcpy(&b, expected.data() + worst, 4);
+  ADD_FAILURE() << "element " << worst / 4 << ": expected " << b << ", found " << a << ", " << worst_share
+                << " times the tolerance";
+}
+
+}  // namespace ingot
