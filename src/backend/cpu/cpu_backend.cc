@@ -15,7 +15,8 @@ namespace {
 
 int checked_threads(int threads) {
   if (threads < 0 || threads > ThreadPool::kMaxThreads) {
-    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads, threads);
+    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads,
+         threads);
   }
   return threads == 0 ? available_cpus() : threads;
 }
@@ -53,9 +54,12 @@ const backend::Kernel* CpuBackend::find_kernel(const backend::KernelQuery& query
   return nullptr;
 }
 
-std::span<const backend::Kernel> CpuBackend::kernels() const { return kernel_table(); }
+std::span<const backend::Kernel> CpuBackend::kernels() const {
+  return kernel_table();
+}
 
-void CpuBackend::submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) {
+void CpuBackend::submit(std::span<const backend::Kernel* const> kernels,
+                        std::span<const backend::Launch> launches) {
   for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
 }
 

@@ -23,7 +23,8 @@ class CpuBackend final : public backend::Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
   std::span<const backend::Kernel> kernels() const override;
-  void submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) override;
+  void submit(std::span<const backend::Kernel* const> kernels,
+              std::span<const backend::Launch> launches) override;
   void synchronize() override {}  // submit() returns when the work is done
 
  private:
@@ -33,6 +34,8 @@ class CpuBackend final : public backend::Backend {
 };
 
 /// The pool of the backend a kernel was launched on.
-inline ThreadPool& pool_of(backend::Backend& backend) { return static_cast<CpuBackend&>(backend).pool(); }
+inline ThreadPool& pool_of(backend::Backend& backend) {
+  return static_cast<CpuBackend&>(backend).pool();
+}
 
 }  // namespace ingot::cpu
