@@ -31,7 +31,7 @@ TEST_F(BadOption, Unknown) {
 
 TEST_F(BadOption, NotANumber) {
   for (const char* option :
-       {"-n", "--seed", "--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
+       {"--max-tokens", "--seed", "--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
         "--frequency-penalty", "--presence-penalty", "--threads", "--context"}) {
     expect_run_refuses({option, "many"}, {"many"});
     expect_run_refuses({option}, {option});
@@ -59,6 +59,7 @@ TEST_F(BadOption, SamplingOutOfRange) {
   expect_run_refuses({"--seed", "-1"}, {"-1"});
   expect_run_refuses({"--seed", "18446744073709551616"}, {"18446744073709551616"});
   expect_run_refuses({"-n", "-5"}, {"-5"});
+  expect_run_refuses({"-n", "0"}, {"1 or more", "0"});
   expect_run_refuses({"-n", "99999999999999999999"}, {"99999999999999999999"});
 }
 
@@ -108,7 +109,7 @@ TEST_F(BadOption, DecodeOfUnknownIds) {
   for (const char* ids : {"259", "263", "264", "-1", "2147483647", "1,2,999"}) {
     expect_refused(ingot({"tokenize", "-m", folder.path(), "--decode", ids}), {"no token has the id"});
   }
-  for (const char* ids : {"x", "1,,2", "99999999999", ""}) {
+  for (const char* ids : {"x", "1,x,2", "99999999999", ""}) {
     SCOPED_TRACE(ids);
     expect_refused(ingot({"tokenize", "-m", folder.path(), "--decode", ids}), {"--decode"});
   }
