@@ -72,8 +72,16 @@ HWY_INLINE void dot_keys(F32 d, const float* query, const float* const* rows, in
         HWY_UNROLL(8)
         for (int k = 0; k < kKeys; ++k) sums[k] = hn::MulAdd(q, load_f32_tail(d, rows[k] + i, rest), sums[k]);
       });
-  HWY_UNROLL(8)
-  for (int k = 0; k < kKeys; ++k) scores[k] = sum_lanes(d, sums[k]);
+  static_assert(kKeys == 1 || kKeys % 4 == 0);
+  if constexpr (kKeys == 1) {
+    float sum[4];
+    sum_lanes4(d, sums[0], hn::Zero(d), hn::Zero(d), hn::Zero(d), sum);
+    scores[0] = sum[0];
+  } else {
+    HWY_UNROLL(2)
+    for (int k = 0; k < kKeys; k += 4)
+      sum_lanes4(d, sums[k], sums[k + 1], sums[k + 2], sums[k + 3], scores + k);
+  }
 }
 
 /// kVectors vectors of out at `i`: out * scale + sum over the keys of weight * value.

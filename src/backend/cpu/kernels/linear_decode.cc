@@ -32,10 +32,10 @@ constexpr int kRowBlock = 2;  // rows that share a decoded weight: their sums fi
 // How far ahead weights are asked for, in bytes: a page, so that its translation is there too.
 constexpr int64_t kPrefetchBytes = 4096;
 
-/// kRows dot products with one weight row: out[r * out_stride] = sum over k of x[r, k] weight[k] + bias.
+/// kRows dot products with one weight row, x[r, :] · weight, each as a vector whose lanes are still to be
+/// summed.
 template <int kRows, typename W>
-HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, float bias, float* out,
-                         int64_t out_stride) {
+HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, VecF32* totals) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 sums[kRows][kChains];
@@ -75,7 +75,27 @@ HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, float bias
       HWY_UNROLL(4)
       for (int c = 0; c < width; ++c) sums[r][c] = hn::Add(sums[r][c], sums[r][c + width]);
     }
-    out[r * out_stride] = sum_lanes(d, sums[r][0]) + bias;
+    totals[r] = sums[r][0];
+  }
+}
+
+/// kRows rows times up to 4 weight rows: out[r * out_stride + o] for o < count.
+template <int kRows, typename W>
+HWY_INLINE void dot_block(const float* x, int64_t in, const W* weight, int64_t count, const float* bias,
+                          float* out, int64_t out_stride) {
+  const F32 d;
+  VecF32 totals[4][kRows];
+  for (int64_t o = 0; o < 4; ++o) {
+    if (o < count) {
+      dot_rows<kRows>(x, in, weight + o * in, totals[o]);
+    } else {
+      for (int r = 0; r < kRows; ++r) totals[o][r] = hn::Zero(d);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    float sums[4];
+    sum_lanes4(d, totals[0][r], totals[1][r], totals[2][r], totals[3][r], sums);
+    for (int64_t o = 0; o < count; ++o) out[r * out_stride + o] = sums[o] + bias[o];
   }
 }
 
@@ -86,15 +106,19 @@ void linear_out_in(const graph::Tensor& x, const graph::Tensor& weight, const gr
   const int64_t in = x.shape[1];
   const int64_t stride = output.shape[1];
   with_weight(weight, [&](const auto* w) HWY_ATTR {
-    for (int64_t n = begin; n < end; ++n) {
-      // After the first rows the weight row is in the first-level cache.
-      const float b = bias != nullptr ? bias->at(n) : 0.0F;
+    for (int64_t n = begin; n < end; n += 4) {
+      // After the first rows the weight rows are in the first-level cache.
+      const int64_t count = std::min<int64_t>(4, end - n);
+      float biases[4] = {};
+      for (int64_t o = 0; bias != nullptr && o < count; ++o) biases[o] = bias->at(n + o);
       float* out = output.as<float>() + n;
       int64_t r = 0;
       for (; r + kRowBlock <= rows; r += kRowBlock) {
-        dot_rows<kRowBlock>(x.f32() + r * in, in, w + n * in, b, out + r * stride, stride);
+        dot_block<kRowBlock>(x.f32() + r * in, in, w + n * in, count, biases, out + r * stride, stride);
       }
-      for (; r < rows; ++r) dot_rows<1>(x.f32() + r * in, in, w + n * in, b, out + r * stride, stride);
+      for (; r < rows; ++r) {
+        dot_block<1>(x.f32() + r * in, in, w + n * in, count, biases, out + r * stride, stride);
+      }
     }
   });
 }

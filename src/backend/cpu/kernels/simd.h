@@ -60,6 +60,33 @@ HWY_INLINE float max_lanes(F32 d, VecF32 value) {
   return hn::GetLane(hn::MaxOfLanes(d, value));
 }
 
+/// out[i] = sum over the lanes of the i-th vector. Each sum's order is the same whichever place its vector
+/// has; four at a time take a third of the instructions of one at a time.
+HWY_INLINE void sum_lanes4(F32 d, VecF32 v0, VecF32 v1, VecF32 v2, VecF32 v3, float* out) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)d;
+  out[0] = hn::GetLane(v0);
+  out[1] = hn::GetLane(v1);
+  out[2] = hn::GetLane(v2);
+  out[3] = hn::GetLane(v3);
+#else
+  // Within blocks of four lanes: transpose and add, in two steps.
+  const hn::Repartition<double, F32> pairs;
+  const auto v01 = hn::Add(hn::InterleaveLower(d, v0, v1), hn::InterleaveUpper(d, v0, v1));
+  const auto v23 = hn::Add(hn::InterleaveLower(d, v2, v3), hn::InterleaveUpper(d, v2, v3));
+  const auto low = hn::InterleaveLower(pairs, hn::BitCast(pairs, v01), hn::BitCast(pairs, v23));
+  const auto high = hn::InterleaveUpper(pairs, hn::BitCast(pairs, v01), hn::BitCast(pairs, v23));
+  const auto sums = hn::Add(hn::BitCast(d, low), hn::BitCast(d, high));
+  // Then the blocks, in order.
+  const hn::FixedTag<float, 4> block;
+  HWY_ALIGN float blocks[HWY_MAX_BYTES / 4];
+  hn::Store(sums, d, blocks);
+  auto total = hn::Load(block, blocks);
+  for (size_t i = 4; i < hn::Lanes(d); i += 4) total = hn::Add(total, hn::Load(block, blocks + i));
+  hn::StoreU(total, block, out);
+#endif
+}
+
 /// Calls f(offset, count): whole vectors first, then a rest of count < Lanes. Each lane's arithmetic is the
 /// same in both, so an element's bits do not depend on where it stands.
 template <class Vector, class Tail>
