@@ -155,7 +155,8 @@ def qwen2():
 
 
 def tekken():
-    tokenizer = train_byte_level(pre_tokenizers.Sequence([split(TEKKEN), byte_level()]), ignore_merges=True)
+    tokenizer = train_byte_level(pre_tokenizers.Sequence([split(TEKKEN, "removed", invert=True), byte_level()]),
+                                 ignore_merges=True)
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>", "[INST]", "[/INST]"])
     tokenizer.post_processor = template(tokenizer, "<s>")
     return tokenizer

@@ -52,9 +52,9 @@ void add_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("bench", "Measure prefill and decode against this machine's limits");
   add_model_options(*verb, options->model);
-  verb->add_option("-p,--prompt", options->bench.prompt_tokens, "tokens of the prompt (default 512)")->type_name("N");
-  verb->add_option("-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)")->type_name("N");
-  verb->add_option("-r,--repetitions", options->bench.repetitions, "the median counts (default 3)")->type_name("N");
+  add_number(*verb, "-p,--prompt", options->bench.prompt_tokens, "tokens of the prompt (default 512)", "N");
+  add_number(*verb, "-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)", "N");
+  add_number(*verb, "-r,--repetitions", options->bench.repetitions, "the median counts (default 3)", "N");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer("Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
                "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");

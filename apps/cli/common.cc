@@ -1,15 +1,37 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
-#include <iostream>
 #include <iterator>
+#include <memory>
+#include <system_error>
 
 #include "signals.h"
 #include "verbs.h"
 
 namespace ingot::cli {
+namespace {
+
+std::string read_all(std::FILE* file, const std::string& name) {
+  std::string text;
+  char buffer[65536];
+  while (true) {
+    const size_t count = std::fread(buffer, 1, sizeof buffer, file);
+    text.append(buffer, count);
+    if (count == sizeof buffer) continue;
+    // Ctrl-C ends a read from a terminal or a pipe; the verb then sees interrupted().
+    if (std::ferror(file) != 0 && errno != EINTR) {
+      throw Error(ErrorCode::io, fmt::format("{}: cannot read: {}", name, std::strerror(errno)));
+    }
+    return text;
+  }
+}
+
+}  // namespace
 
 std::string storyteller() {
   // Beside the binary's build tree first, so that a moved clone works; else where the build was.
@@ -26,24 +48,38 @@ std::string storyteller() {
 void add_model_options(CLI::App& verb, ModelOptions& options) {
   verb.add_option("-m,--model", options.folder, "Hugging Face folder (default: the storyteller that ships)")
       ->type_name("FOLDER");
-  verb.add_option("--threads", options.load.threads, "CPU threads (default: all this process may use)")
-      ->type_name("N");
-  verb.add_option("--context", options.load.context,
-                  fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext))
-      ->type_name("N");
+  add_number(verb, "--threads", options.load.threads, "CPU threads (default: all this process may use)", "N");
+  add_number(verb, "--context", options.load.context,
+             fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext), "N");
   std::string names;
   for (const std::string& name : devices()) names += (names.empty() ? "" : ", ") + name;
   verb.add_option("--device", options.load.device, fmt::format("device to run on: {}", names))->type_name("NAME");
 }
 
 LLM load(const ModelOptions& options) {
-  const std::string folder = options.folder.empty() ? storyteller() : options.folder;
+  const std::string folder = options.folder ? *options.folder : storyteller();
+  if (folder.empty()) throw Error(ErrorCode::invalid_argument, "--model: expected a FOLDER, found an empty string");
   name_checkpoint(folder);
   return LLM::load(folder, options.load);
 }
 
-std::string read_standard_input() {
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+void refuse_number(const std::string& option, const std::string& text, bool is_integer) {
+  throw CLI::ValidationError(fmt::format("{}: expected {}, found '{}'", option.substr(option.rfind(',') + 1),
+                                         is_integer ? "a whole number in range" : "a number", text));
+}
+
+std::string read_standard_input() { return read_all(stdin, "standard input"); }
+
+std::string read_file(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  if (!file) throw Error(ErrorCode::io, fmt::format("{}: cannot read: {}", path, std::strerror(errno)));
+  return read_all(file.get(), path);
+}
+
+void write_text(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) < text.size() || std::fflush(stdout) != 0) {
+    throw std::system_error(errno, std::generic_category(), "standard output");
+  }
 }
 
 std::string human_bytes(int64_t bytes) {

@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -21,11 +19,7 @@ struct Options {
 };
 
 std::string read_text(const std::string& path) {
-  if (path == "-") return read_standard_input();
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad()) throw Error(ErrorCode::io, fmt::format("{}: cannot read the file", path));
-  return text;
+  return path == "-" ? read_standard_input() : read_file(path);
 }
 
 /// A bar that redraws itself on a terminal; nothing elsewhere.
@@ -39,6 +33,7 @@ void draw(int64_t done, int64_t total) {
 
 void perplexity(const Options& options) {
   const std::string text = read_text(options.file);
+  if (interrupted()) return set_exit_code(130);
   LLM llm = load(options.model);
   const auto progress = [](int64_t done, int64_t total) {
     draw(done, total);
@@ -75,9 +70,8 @@ void add_perplexity(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("perplexity", "Measure how well a model predicts a text");
   verb->add_option("FILE", options->file, "the text; - reads standard input")->required();
   add_model_options(*verb, options->model);
-  verb->add_option("--window", options->perplexity.window, "tokens a window (default: the context)")->type_name("N");
-  verb->add_option("--stride", options->perplexity.stride, "tokens between windows (default: half a window)")
-      ->type_name("N");
+  add_number(*verb, "--window", options->perplexity.window, "tokens a window (default: the context)", "N");
+  add_number(*verb, "--stride", options->perplexity.stride, "tokens between windows (default: half a window)", "N");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer("Example: ingot perplexity tests/data/fairytales-valid.txt");
   verb->callback([options] { perplexity(*options); });

@@ -16,6 +16,7 @@ namespace {
 struct RunOptions {
   ModelOptions model;
   GenerateOptions generate;
+  std::optional<int64_t> max_tokens;
   std::optional<std::string> prompt;
   bool interactive = false;
   bool quiet = false;
@@ -54,13 +55,11 @@ std::string generate(LLM& llm, const RunOptions& options, std::optional<std::str
       if (!first_token) {
         first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       }
-      std::fwrite(piece.data(), 1, piece.size(), stdout);
-      std::fflush(stdout);
+      write_text(piece);
     }
-    return !interrupted() && std::ferror(stdout) == 0;
+    return !interrupted();
   });
-  if (!result.text.empty() && !result.text.ends_with('\n')) std::fputc('\n', stdout);
-  std::fflush(stdout);
+  if (!result.text.empty() && !result.text.ends_with('\n')) write_text("\n");
   if (!options.quiet) print_statistics(llm, result, first_token.value_or(0));
   return result.text;
 }
@@ -75,7 +74,10 @@ void converse(LLM& llm, const RunOptions& options) {
     if (!has_input) {
       std::fputs("> ", stderr);
       std::string line;
-      if (!std::getline(std::cin, line)) break;
+      if (!std::getline(std::cin, line)) {
+        if (interrupted()) set_exit_code(130);
+        break;
+      }
       if (line == "/new") {
         text.clear();
         continue;
@@ -87,7 +89,7 @@ void converse(LLM& llm, const RunOptions& options) {
     try {
       text += generate(llm, options, text, std::chrono::steady_clock::now());
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::invalid_argument) throw;
+      if (static_cast<int64_t>(llm.encode(text).size()) < llm.context()) throw;
       fmt::print(stderr, "ingot: {}; /new starts afresh\n", error.what());  // the text has outgrown the context
     }
     clear_interrupt();  // Ctrl-C ended this continuation, not the conversation
@@ -101,6 +103,14 @@ void run(RunOptions& options) {
   } else if (!options.prompt && !options.interactive && input_is_piped()) {
     std::string text = read_standard_input();
     if (!text.empty()) options.prompt = std::move(text);
+  }
+  if (interrupted()) return set_exit_code(130);
+  if (options.max_tokens) {
+    if (*options.max_tokens < 1) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("--max-tokens: expected 1 or more, found {}", *options.max_tokens));
+    }
+    options.generate.max_tokens = *options.max_tokens;
   }
   if (options.prompt && options.prompt->empty()) {
     throw Error(ErrorCode::invalid_argument, "prompt: expected text, found an empty string");
@@ -129,16 +139,15 @@ void add_run(CLI::App& app) {
   GenerateOptions& generate = options->generate;
   SamplingOptions& sampling = generate.sampling;
   verb->add_flag("-i,--interactive", options->interactive, "line by line");
-  verb->add_option("-n,--max-tokens", generate.max_tokens, "tokens to write at most (default: the checkpoint's)")
-      ->type_name("N");
-  verb->add_option("--seed", sampling.seed, "of the random numbers (default: random, printed)")->type_name("N");
-  verb->add_option("--temperature", sampling.temperature, "0: always the likeliest token")->type_name("T");
-  verb->add_option("--top-k", sampling.top_k, "keep the K likeliest tokens; 0: all")->type_name("K");
-  verb->add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this mass; 1: all")->type_name("P");
-  verb->add_option("--min-p", sampling.min_p, "drop tokens below this share of the likeliest")->type_name("P");
-  verb->add_option("--repetition-penalty", sampling.repetition_penalty, "above 1: fewer repetitions")->type_name("R");
-  verb->add_option("--frequency-penalty", sampling.frequency_penalty, "per use of a token")->type_name("F");
-  verb->add_option("--presence-penalty", sampling.presence_penalty, "for any use of a token")->type_name("F");
+  add_number(*verb, "-n,--max-tokens", options->max_tokens, "tokens to write at most (default: the checkpoint's)", "N");
+  add_number(*verb, "--seed", sampling.seed, "of the random numbers (default: random, printed)", "N");
+  add_number(*verb, "--temperature", sampling.temperature, "0: always the likeliest token", "T");
+  add_number(*verb, "--top-k", sampling.top_k, "keep the K likeliest tokens; 0: all", "K");
+  add_number(*verb, "--top-p", sampling.top_p, "keep the likeliest tokens up to this mass; 1: all", "P");
+  add_number(*verb, "--min-p", sampling.min_p, "drop tokens below this share of the likeliest", "P");
+  add_number(*verb, "--repetition-penalty", sampling.repetition_penalty, "above 1: fewer repetitions", "R");
+  add_number(*verb, "--frequency-penalty", sampling.frequency_penalty, "per use of a token", "F");
+  add_number(*verb, "--presence-penalty", sampling.presence_penalty, "for any use of a token", "F");
   verb->add_option("--stop", generate.stop, "end before this text (may be repeated)")->type_name("TEXT")
       ->allow_extra_args(false);
   verb->add_flag("--ignore-eos", generate.ignore_eos, "write on when the model ends the text");

@@ -23,11 +23,11 @@ void tokenize(Options& options) {
   const LLM llm = load(options.model);
   if (!options.decode.empty()) {
     const std::string text = llm.decode(options.decode, false);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fputc('\n', stdout);
+    write_text(text + "\n");
     return;
   }
   const std::string text = options.text && *options.text != "-" ? *options.text : read_standard_input();
+  if (interrupted()) return set_exit_code(130);
   const std::vector<int32_t> ids = llm.encode(text, !options.no_special);
   if (options.json) {
     fmt::print("[{}]\n", fmt::join(ids, ", "));
@@ -48,7 +48,12 @@ void add_tokenize(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("tokenize", "Show the tokens of a text, or the text of tokens");
   verb->add_option("TEXT", options->text, "text (default, or -: standard input)");
   add_model_options(*verb, options->model);
-  verb->add_option("--decode", options->decode, "ids to turn into text, as 1,2,3")->delimiter(',')->type_name("IDS");
+  const auto read_ids = [options](const CLI::results_t& values) {
+    for (const std::string& id : values) options->decode.push_back(read_number<int32_t>("--decode", id));
+    return true;
+  };
+  verb->add_option("--decode", read_ids, "ids to turn into text, as 1,2,3")->delimiter(',')->type_name("IDS")
+      ->expected(1, 1 << 20);
   verb->add_flag("--no-special", options->no_special, "leave out the special tokens around the text");
   verb->add_flag("--json", options->json, "ids alone, as a JSON list");
   verb->footer("Example: ingot tokenize \"The king's daughter\"");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -16,9 +17,32 @@ void add_tokenize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
 
+/// A number, or what an optional number holds.
+template <class Target>
+struct NumberOf {
+  using type = Target;
+};
+template <class Target>
+struct NumberOf<std::optional<Target>> {
+  using type = Target;
+};
+template <class Target>
+using number_of_t = typename NumberOf<Target>::type;
+[[noreturn]] void refuse_number(const std::string& option, const std::string& text, bool is_integer);
+
+/// Reads strictly: "1.5" is no integer, "-1" no seed, and nothing overflows.
+template <class Number>
+Number read_number(const std::string& option, const std::string& text) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const std::from_chars_result read = std::from_chars(text.data(), end, number);
+  if (read.ec != std::errc() || read.ptr != end) refuse_number(option, text, std::is_integral_v<Number>);
+  return number;
+}
+
 /// Options that every verb with a model has.
 struct ModelOptions {
-  std::string folder;
+  std::optional<std::string> folder;
   LoadOptions load;
 };
 void add_model_options(CLI::App& verb, ModelOptions& options);
@@ -28,8 +52,23 @@ LLM load(const ModelOptions& options);
 /// The folder of the checkpoint that ships with Ingot.
 std::string storyteller();
 
-/// All of standard input.
+/// An option with one number.
+template <class Target>
+CLI::Option* add_number(CLI::App& verb, const std::string& name, Target& target, const std::string& help,
+                        const std::string& type) {
+  const auto read = [&target, name](const CLI::results_t& values) {
+    target = read_number<number_of_t<Target>>(name, values.front());
+    return true;
+  };
+  return verb.add_option(name, read, help)->type_name(type)->expected(1);
+}
+
+/// All of standard input. Errors: io.
 std::string read_standard_input();
+/// All of a file. Errors: io.
+std::string read_file(const std::string& path);
+/// Writes to standard output at once. Throws std::system_error when that fails: the disk is full, say.
+void write_text(std::string_view text);
 
 /// "29.7 MiB"
 std::string human_bytes(int64_t bytes);

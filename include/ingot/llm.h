@@ -1,7 +1,7 @@
 // The LLM API: load a published checkpoint, write text, look inside.
 //
-// An LLM owns its weights' mappings, its device and its KV cache. It is used by one thread at a time; several LLMs
-// may live side by side. Every function throws ingot::Error and nothing else.
+// An LLM owns its weights' mappings, its device and its KV cache. It is used by one thread at a time; several
+// LLMs may live side by side. Every function throws ingot::Error and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct LoadOptions {
   int64_t context = 0;  // tokens; 0: the model's own, at most kDefaultContext
 };
 
-/// What to do with logits. Absent values come from the checkpoint's generation_config.json. The filters run in
-/// this order: penalties, temperature, top-k, top-p, min-p.
+/// What to do with logits. Absent values come from the checkpoint's generation_config.json. The filters run
+/// in this order: penalties, temperature, top-k, top-p, min-p.
 struct SamplingOptions {
   std::optional<float> temperature;         // 0: greedy
   std::optional<int32_t> top_k;             // 0: off
@@ -43,8 +43,8 @@ struct SamplingOptions {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  int64_t max_tokens = 0;          // 0: the checkpoint's max_new_tokens, or none: to the end of text or context
-  std::vector<std::string> stop;   // the text ends before the first of these
+  int64_t max_tokens = 0;  // 0: the checkpoint's max_new_tokens, or none: to the end of text or context
+  std::vector<std::string> stop;  // the text ends before the first of these
   bool ignore_eos = false;
 };
 
@@ -70,13 +70,13 @@ struct SamplingUsed {
 };
 
 struct GenerateResult {
-  std::string text;                // what the callback got, in one piece
-  std::vector<int32_t> tokens;     // generated ones, a final end-of-text token included
+  std::string text;             // what the callback got, in one piece
+  std::vector<int32_t> tokens;  // generated ones, a final end-of-text token included
   FinishReason finish = FinishReason::eos;
   SamplingUsed sampling;
   int64_t prompt_tokens = 0;
-  double prefill_seconds = 0;      // until the first token
-  double decode_seconds = 0;       // from the first token to the last
+  double prefill_seconds = 0;  // until the first token
+  double decode_seconds = 0;   // from the first token to the last
 };
 
 struct TensorInfo {
@@ -98,7 +98,7 @@ struct ModelInfo {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t max_context = 0;         // what the model was made for
+  int64_t max_context = 0;  // what the model was made for
   int64_t tokenizer_tokens = 0;
   bool has_chat_template = false;
   std::optional<int32_t> bos;
@@ -121,13 +121,13 @@ struct PerplexityOptions {
   int64_t stride = 0;  // tokens from a window to the next; 0: half the window
 };
 
-/// Perplexity by the strided method: windows begin every `stride` tokens; each scores the tokens that no window
-/// before it did. The first token of the text is never scored.
+/// Perplexity by the strided method: windows begin every `stride` tokens; each scores the tokens that no
+/// window before it did. The first token of the text is never scored.
 struct PerplexityResult {
   double perplexity = 0;
-  double nll = 0;             // summed over scored tokens, nats
+  double nll = 0;  // summed over scored tokens, nats
   int64_t scored_tokens = 0;
-  int64_t bytes = 0;          // of the text
+  int64_t bytes = 0;  // of the text
   int64_t window = 0;
   int64_t stride = 0;
   double seconds = 0;
@@ -136,11 +136,11 @@ struct PerplexityResult {
 struct BenchOptions {
   int64_t prompt_tokens = 512;
   int64_t generate_tokens = 64;
-  int repetitions = 3;         // the median counts
+  int repetitions = 3;  // the median counts
 };
 
-/// One kind of step against a limit measured before each repetition. All are medians. A model that a cache holds
-/// can decode faster than memory reads: its share then exceeds 1.
+/// One kind of step against a limit measured before each repetition. All are medians. A model that a cache
+/// holds can decode faster than memory reads: its share then exceeds 1.
 struct BenchPart {
   int64_t tokens = 0;
   double seconds = 0;
@@ -158,8 +158,8 @@ struct BenchResult {
 
 class LLM {
  public:
-  /// Loads a Hugging Face folder as published. Errors: not_found, invalid_file, unsupported, invalid_argument for
-  /// an option outside its range, out_of_memory, io.
+  /// Loads a Hugging Face folder as published. Errors: not_found, invalid_file, unsupported, invalid_argument
+  /// for an option outside its range, out_of_memory, io.
   static LLM load(const std::string& folder, const LoadOptions& options = {});
   ~LLM();
   LLM(LLM&&) noexcept;
@@ -177,9 +177,10 @@ class LLM {
   /// The token as tokenizer.json spells it.
   std::string token(int32_t id) const;
 
-  /// Continues `prompt`; without one, starts from the checkpoint's BOS token. `on_text` gets each piece of text as
-  /// it is final, always whole characters; false ends the generation. Errors: invalid_argument for an empty
-  /// prompt, one that fills the context, no BOS where it is needed, or sampling options outside their range.
+  /// Continues `prompt`; without one, starts from the checkpoint's BOS token. `on_text` gets each piece of
+  /// text as it is final, always whole characters; false ends the generation. Errors: invalid_argument for an
+  /// empty prompt, one that fills the context, no BOS where it is needed, or sampling options outside their
+  /// range.
   GenerateResult generate(std::optional<std::string_view> prompt, const GenerateOptions& options = {},
                           const std::function<bool(std::string_view piece)>& on_text = {});
 

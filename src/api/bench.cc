@@ -89,7 +89,7 @@ class Feeder {
 BenchResult LLM::bench(const BenchOptions& options) {
   const int64_t prompt = options.prompt_tokens;
   const int64_t generate = options.generate_tokens;
-  if (prompt < 1 || generate < 1 || prompt + generate > impl_->context) {
+  if (prompt < 1 || generate < 1 || prompt > impl_->context || generate > impl_->context - prompt) {
     fail(ErrorCode::invalid_argument,
          "bench: expected a prompt and a generation of at least 1 token, together at most the context of {}, found {} "
          "and {}",

@@ -86,10 +86,10 @@ class TextOut {
  public:
   TextOut(const text::Tokenizer& tokenizer, const GenerateOptions& options,
           const std::function<bool(std::string_view)>& on_text, std::string& text)
-      : decoder_(tokenizer), stops_(options.stop), on_text_(on_text), text_(text) {}
+      : tokenizer_(tokenizer), decoder_(tokenizer), stops_(options.stop), on_text_(on_text), text_(text) {}
 
   /// False: the text ends here.
-  bool push(int32_t token) { return give(stops_.push(decoder_.push(token))) && !stops_.found(); }
+  bool push(int32_t token) { return give(stops_.push(spell(token))) && !stops_.found(); }
   void finish() {
     if (cancelled_ || stops_.found()) return;
     if (give(stops_.push(decoder_.finish())) && !stops_.found()) give(stops_.finish());
@@ -103,6 +103,12 @@ class TextOut {
   }
 
  private:
+  /// Many models have more rows of logits than tokens, to round sizes up. A row without a token spells nothing.
+  std::string spell(int32_t token) {
+    if (static_cast<size_t>(token) >= tokenizer_.vocab_size()) return {};
+    return decoder_.push(token);
+  }
+
   bool give(const std::string& piece) {
     if (piece.empty()) return true;
     text_ += piece;
@@ -110,6 +116,7 @@ class TextOut {
     return !cancelled_;
   }
 
+  const text::Tokenizer& tokenizer_;
   text::StreamDecoder decoder_;
   api::StopStrings stops_;
   const std::function<bool(std::string_view)>& on_text_;

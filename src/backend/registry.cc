@@ -15,7 +15,8 @@ struct Entry {
 
 // The null backend computes nothing; tests make it by hand.
 constexpr Entry kBackends[] = {
-    {"cpu", [](const BackendOptions& options) -> std::unique_ptr<Backend> {
+    {"cpu",
+     [](const BackendOptions& options) -> std::unique_ptr<Backend> {
        return std::make_unique<cpu::CpuBackend>(options.threads);
      }},
 };
@@ -32,7 +33,8 @@ std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOption
   for (const Entry& entry : kBackends) {
     if (entry.name == name) return entry.make(options);
   }
-  fail(ErrorCode::invalid_argument, "device: expected one of {}, found '{}'", fmt::join(backend_names(), ", "), name);
+  fail(ErrorCode::invalid_argument, "device: expected one of {}, found '{}'",
+       fmt::join(backend_names(), ", "), name);
 }
 
 }  // namespace ingot::backend

@@ -16,8 +16,8 @@ struct BackendOptions {
 
 std::vector<std::string> backend_names();
 
-/// Errors: invalid_argument for a name that is not in this build (the message lists those that are) or options
-/// outside their range.
+/// Errors: invalid_argument for a name that is not in this build (the message lists those that are) or
+/// options outside their range.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace ingot::backend

@@ -6,6 +6,8 @@
 
 namespace ingot::dtype {
 
-INGOT_HD inline float decode(float value) { return value; }
+INGOT_HD inline float decode(float value) {
+  return value;
+}
 
 }  // namespace ingot::dtype

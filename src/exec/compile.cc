@@ -14,7 +14,9 @@ using graph::Value;
 
 constexpr int kForever = 1 << 30;
 
-size_t index(Value value) { return static_cast<size_t>(value.id); }
+size_t index(Value value) {
+  return static_cast<size_t>(value.id);
+}
 
 /// For each node, the launch that reads it last; outputs are read after the end.
 std::vector<int> last_uses(const Graph& graph) {
@@ -66,7 +68,8 @@ class Roots {
     // Another input of this node may not be a second view of the storage.
     const auto shares = [&](Value other) { return roots_[index(other)] == root; };
     if (std::count_if(node.inputs.begin(), node.inputs.end(), shares) != 1) return false;
-    return shape_of(graph_, {static_cast<int32_t>(i)}, bucket_).bytes() == shape_of(graph_, root, bucket_).bytes();
+    return shape_of(graph_, {static_cast<int32_t>(i)}, bucket_).bytes() ==
+           shape_of(graph_, root, bucket_).bytes();
   }
 
   const Graph& graph_;
@@ -90,8 +93,7 @@ void choose_kernels(Plan& plan, const backend::Backend& backend) {
       shapes.push_back(shape_of(graph, input, plan.bucket));
     }
     const Value value{static_cast<int32_t>(i)};
-    // A view of the same bytes launches nothing.
-    if (node.op->alias_of() && node.op->name() == "reshape") continue;
+    if (node.op->alias_of() && !node.op->writes_alias()) continue;  // a view
     const backend::Kernel* kernel =
         backend.find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = plan.step});
     if (kernel == nullptr) {
@@ -100,9 +102,11 @@ void choose_kernels(Plan& plan, const backend::Backend& backend) {
     }
     PlannedLaunch launch{.node = value, .kernel = kernel, .workspace_bytes = 0, .reason = "the only device"};
     if (kernel->workspace_bytes != nullptr) {
-      launch.workspace_bytes = kernel->workspace_bytes(
-          backend,
-          {.op = node.op.get(), .inputs = shapes, .output = shape_of(graph, value, plan.bucket), .workspace = {}});
+      launch.workspace_bytes =
+          kernel->workspace_bytes(backend, {.op = node.op.get(),
+                                            .inputs = shapes,
+                                            .output = shape_of(graph, value, plan.bucket),
+                                            .workspace = {}});
     }
     plan.workspace_bytes = std::max(plan.workspace_bytes, launch.workspace_bytes);
     plan.launches.push_back(std::move(launch));
@@ -127,10 +131,18 @@ void place_values(Plan& plan) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     Place place{.kind = Place::Kind::arena, .offset = 0, .root = roots[i]};
     switch (graph.node(roots[i]).kind) {
-      case NodeKind::input: place.kind = Place::Kind::input; break;
-      case NodeKind::weight: place.kind = Place::Kind::weight; break;
-      case NodeKind::state: place.kind = Place::Kind::state; break;
-      case NodeKind::op: place.offset = blocks[block_of[index(roots[i])]].offset; break;
+      case NodeKind::input:
+        place.kind = Place::Kind::input;
+        break;
+      case NodeKind::weight:
+        place.kind = Place::Kind::weight;
+        break;
+      case NodeKind::state:
+        place.kind = Place::Kind::state;
+        break;
+      case NodeKind::op:
+        place.offset = blocks[block_of[index(roots[i])]].offset;
+        break;
     }
     plan.places.push_back(place);
   }

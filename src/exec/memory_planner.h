@@ -17,9 +17,9 @@ struct Lifetime {
 /// Offsets and sizes are multiples of this: a cache line, and the widest vector register.
 inline constexpr size_t kArenaAlignment = 64;
 
-/// Places the blocks so that none that live at once overlap, each at the lowest free offset: largest first (the
-/// greedy-by-size rule of Pisarchyk and Lee, 2020), earliest first, and longest-lived first; the smallest arena of the
-/// three wins. Returns its bytes.
+/// Places the blocks so that none that live at once overlap, each at the lowest free offset: largest first
+/// (the greedy-by-size rule of Pisarchyk and Lee, 2020), earliest first, and longest-lived first; the
+/// smallest arena of the three wins. Returns its bytes.
 size_t place(std::span<Lifetime> blocks);
 
 /// The most bytes alive at one launch: the lower bound of any placement.

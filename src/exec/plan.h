@@ -20,11 +20,10 @@ struct Place {
     input,   // the runner's buffer for step inputs
     state,   // storage the runner was given
     arena,   // offset into the arena
-    unused,  // nobody reads it
   };
-  Kind kind = Kind::unused;
-  size_t offset = 0;        // arena: bytes
-  graph::Value root;        // the value whose storage this is: itself, unless it is a view or runs in place
+  Kind kind = Kind::arena;
+  size_t offset = 0;  // arena: bytes
+  graph::Value root;  // the value whose storage this is: itself, unless it is a view or runs in place
 };
 
 struct PlannedLaunch {
@@ -37,12 +36,12 @@ struct PlannedLaunch {
 struct Plan {
   std::shared_ptr<const graph::Graph> graph;
   backend::StepClass step = backend::StepClass::decode;
-  graph::DimValues bucket;           // the maxima it was compiled for
-  std::vector<Place> places;         // by node
+  graph::DimValues bucket;    // the maxima it was compiled for
+  std::vector<Place> places;  // by node
   std::vector<PlannedLaunch> launches;
-  size_t arena_bytes = 0;            // intermediate values
-  size_t workspace_bytes = 0;        // the largest launch's; shared by all
-  size_t live_bytes = 0;             // most bytes alive at once: no arena can be smaller
+  size_t arena_bytes = 0;      // intermediate values
+  size_t workspace_bytes = 0;  // the largest launch's; shared by all
+  size_t live_bytes = 0;       // most bytes alive at once: no arena can be smaller
 };
 
 /// Plans `graph`, which must verify. Errors: unsupported where the backend has no kernel for an op (named).

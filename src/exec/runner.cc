@@ -16,11 +16,11 @@ using graph::Value;
 /// A plan with addresses: tensors by node, and launches whose inputs lie side by side.
 struct Runner::Bound {
   std::shared_ptr<const Plan> plan;
-  std::vector<Tensor> values;                    // by node
-  std::vector<Tensor> operands;                  // of all launches, one after the other
+  std::vector<Tensor> values;    // by node
+  std::vector<Tensor> operands;  // of all launches, one after the other
   std::vector<backend::Launch> launches;
   std::vector<const backend::Kernel*> kernels;
-  graph::DimValues dims;                         // that the shapes are bound to
+  graph::DimValues dims;  // that the shapes are bound to
   bool is_bound = false;
 };
 
@@ -56,17 +56,19 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
     auto bound = std::make_unique<Bound>();
     const graph::Graph& graph = *plan->graph;
     for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      const Node& node = graph.nodes()[i];
       const Node& root = graph.node(plan->places[i].root);
       Tensor tensor = shape_of(graph, {static_cast<int32_t>(i)}, plan->bucket);
       switch (plan->places[i].kind) {
         case Place::Kind::weight:
           tensor.data = const_cast<void*>(backend_.import_host(root.weight.raw(), root.weight.bytes()));
           break;
-        case Place::Kind::input: tensor.data = inputs_.find(root.name)->second.data; break;
+        case Place::Kind::input:
+          tensor.data = inputs_.find(root.name)->second.data;
+          break;
         case Place::Kind::state: {
           const auto state = states_.find(root.name);
-          if (state == states_.end()) fail(ErrorCode::not_found, "runner: state '{}' has no storage", root.name);
+          if (state == states_.end())
+            fail(ErrorCode::not_found, "runner: state '{}' has no storage", root.name);
           const Tensor needed = shape_of(graph, plan->places[i].root, plan->bucket);
           if (state->second.dtype() != needed.dtype || state->second.shape() != needed.shape) {
             fail(ErrorCode::invalid_argument, "runner: state '{}': expected {}{}, found {}{}", root.name,
@@ -76,10 +78,10 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
           tensor.data = state->second.mutable_raw();
           break;
         }
-        case Place::Kind::arena: tensor.data = base + plan->places[i].offset; break;
-        case Place::Kind::unused: break;
+        case Place::Kind::arena:
+          tensor.data = base + plan->places[i].offset;
+          break;
       }
-      static_cast<void>(node);
       bound->values.push_back(tensor);
     }
     size_t operands = 0;
@@ -108,20 +110,22 @@ graph::Tensor Runner::input(std::string_view name) const {
   return found->second;
 }
 
-/// Gives every tensor its shape for these sizes. Steps of equal sizes follow each other, so most find it done.
+/// Gives every tensor its shape for these sizes. Steps of equal sizes follow each other, so most find it
+/// done.
 void Runner::bind(Bound& bound, const graph::DimValues& dims) const {
   if (bound.is_bound && dims.values == bound.dims.values) return;
   const graph::Graph& graph = *bound.plan->graph;
   for (size_t i = 0; i < bound.dims.values.size(); ++i) {
     INGOT_CHECK(dims.values[i] >= 0 && dims.values[i] <= bound.plan->bucket.values[i],
-                "a step of {} {} in a bucket of {}", dims.values[i], graph::symbol_letter(static_cast<graph::Symbol>(i)),
-                bound.plan->bucket.values[i]);
+                "a step of {} {} in a bucket of {}", dims.values[i],
+                graph::symbol_letter(static_cast<graph::Symbol>(i)), bound.plan->bucket.values[i]);
   }
   for (size_t i = 0; i < bound.values.size(); ++i) bound.values[i].shape = graph.nodes()[i].type.bind(dims);
   size_t operand = 0;
   for (size_t i = 0; i < bound.launches.size(); ++i) {
     const Node& node = graph.node(bound.plan->launches[i].node);
-    for (Value input : node.inputs) bound.operands[operand++].shape = bound.values[static_cast<size_t>(input.id)].shape;
+    for (Value input : node.inputs)
+      bound.operands[operand++].shape = bound.values[static_cast<size_t>(input.id)].shape;
     bound.launches[i].output.shape = bound.values[static_cast<size_t>(bound.plan->launches[i].node.id)].shape;
   }
   bound.dims = dims;
@@ -144,8 +148,12 @@ graph::Tensor Runner::output(size_t plan, std::string_view name) const {
   fail(ErrorCode::not_found, "runner: the plan has no output named '{}'", name);
 }
 
-const Plan& Runner::plan(size_t index) const { return *bound_[index]->plan; }
+const Plan& Runner::plan(size_t index) const {
+  return *bound_[index]->plan;
+}
 
-size_t Runner::bytes() const { return arena_bytes_ + input_bytes_; }
+size_t Runner::bytes() const {
+  return arena_bytes_ + input_bytes_;
+}
 
 }  // namespace ingot::exec

@@ -1,7 +1,7 @@
 // Runner: runs plans, one step at a time, without allocating.
 //
-// Owns the arena and the buffers of step inputs, both shared by all its plans; keeps the plans and the states'
-// memory alive. Used by one thread at a time.
+// Owns the arena and the buffers of step inputs, both shared by all its plans; keeps the plans and the
+// states' memory alive. Used by one thread at a time.
 #pragma once
 
 #include <map>
@@ -32,7 +32,8 @@ class Runner {
   /// Runs a plan at these sizes, each at most the bucket's. The outputs are ready when it returns.
   void run(size_t plan, const graph::DimValues& dims);
 
-  /// An output of the plan that ran last, at that step's sizes; valid until the next run(). Errors: not_found.
+  /// An output of the plan that ran last, at that step's sizes; valid until the next run(). Errors:
+  /// not_found.
   graph::Tensor output(size_t plan, std::string_view name) const;
 
   const Plan& plan(size_t index) const;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "ingot/dtype.h"
 #include "ingot/array.h"
+#include "ingot/dtype.h"
 
 namespace ingot::graph {
 

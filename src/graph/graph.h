@@ -30,11 +30,11 @@ enum class NodeKind : uint8_t {
 
 struct Node {
   NodeKind kind = NodeKind::op;
-  std::string name;               // inputs, weights, states: their name; ops: a label, may be empty
-  TensorType type;                // of the result
-  std::shared_ptr<const Op> op;   // kind op
-  std::vector<Value> inputs;      // kind op
-  Array weight;                   // kind weight
+  std::string name;              // inputs, weights, states: their name; ops: a label, may be empty
+  TensorType type;               // of the result
+  std::shared_ptr<const Op> op;  // kind op
+  std::vector<Value> inputs;     // kind op
+  Array weight;                  // kind weight
 };
 
 struct Output {
@@ -65,8 +65,9 @@ class Graph {
   std::vector<Output> outputs_;
 };
 
-/// Checks every node: inputs come earlier, types follow from the shape rules, names are unique, outputs exist,
-/// only states are written and only their newest version is read. Errors: invalid_argument that names the node.
+/// Checks every node: inputs come earlier, types follow from the shape rules, names are unique, outputs
+/// exist, only states are written and only their newest version is read. Errors: invalid_argument that names
+/// the node.
 void verify(const Graph& graph);
 
 }  // namespace ingot::graph

@@ -20,7 +20,8 @@ void expect_inputs(const Op& op, std::span<const TensorType> inputs, size_t leas
 
 void expect_rank(const Op& op, std::string_view what, const TensorType& type, int rank) {
   if (type.rank() == rank) return;
-  fail(ErrorCode::invalid_argument, "{}: expected {} of rank {}, found {}", op.name(), what, rank, to_string(type));
+  fail(ErrorCode::invalid_argument, "{}: expected {} of rank {}, found {}", op.name(), what, rank,
+       to_string(type));
 }
 
 void expect_dtype(const Op& op, std::string_view what, const TensorType& type, DType dtype) {
@@ -37,8 +38,8 @@ void expect_weight(const Op& op, std::string_view what, const TensorType& type) 
 
 void expect_dim(const Op& op, std::string_view what, const Dim& found, const Dim& expected) {
   if (found == expected) return;
-  fail(ErrorCode::invalid_argument, "{}: expected {} to be {}, found {}", op.name(), what, to_string(expected),
-       to_string(found));
+  fail(ErrorCode::invalid_argument, "{}: expected {} to be {}, found {}", op.name(), what,
+       to_string(expected), to_string(found));
 }
 
 }  // namespace ingot::graph

@@ -38,6 +38,8 @@ class Op {
 
   /// The input whose storage the output *is* (a view, or a new version of a cache); none for most ops.
   virtual std::optional<int> alias_of() const { return std::nullopt; }
+  /// Whether the op changes that storage. If not, its output is a view and nothing runs.
+  virtual bool writes_alias() const { return false; }
   /// Whether the output may take the storage of that input when nobody else reads it.
   virtual bool in_place(int /*input*/) const { return false; }
 };

@@ -9,10 +9,14 @@ namespace {
 
 std::string_view kind_name(NodeKind kind) {
   switch (kind) {
-    case NodeKind::input: return "input";
-    case NodeKind::weight: return "weight";
-    case NodeKind::state: return "state";
-    case NodeKind::op: return "op";
+    case NodeKind::input:
+      return "input";
+    case NodeKind::weight:
+      return "weight";
+    case NodeKind::state:
+      return "state";
+    case NodeKind::op:
+      return "op";
   }
   return "?";
 }
@@ -38,14 +42,16 @@ std::string to_text(const Graph& graph) {
       continue;
     }
     text += fmt::format("{}(", node.op->name());
-    for (size_t i = 0; i < node.inputs.size(); ++i) text += fmt::format("{}%{}", i ? ", " : "", node.inputs[i].id);
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      text += fmt::format("{}%{}", i ? ", " : "", node.inputs[i].id);
     const std::string attributes = node.op->attributes();
     if (!attributes.empty()) text += fmt::format("; {}", attributes);
     text += fmt::format(") : {}", to_string(node.type));
     if (!node.name.empty()) text += fmt::format("  # {}", node.name);
     text += '\n';
   }
-  for (const Output& output : graph.outputs()) text += fmt::format("output '{}' = %{}\n", output.name, output.value.id);
+  for (const Output& output : graph.outputs())
+    text += fmt::format("output '{}' = %{}\n", output.name, output.value.id);
   return text;
 }
 
@@ -59,8 +65,8 @@ std::string to_dot(const Graph& graph) {
     for (Value input : node.inputs) text += fmt::format("  n{} -> n{};\n", input.id, i);
   }
   for (const Output& output : graph.outputs()) {
-    text += fmt::format("  \"out {}\" [shape=box];\n  n{} -> \"out {}\";\n", escape(output.name), output.value.id,
-                        escape(output.name));
+    text += fmt::format("  \"out {}\" [shape=box];\n  n{} -> \"out {}\";\n", escape(output.name),
+                        output.value.id, escape(output.name));
   }
   return text + "}\n";
 }
@@ -89,7 +95,8 @@ std::string to_json(const Graph& graph) {
     nodes.push_back(std::move(entry));
   }
   nlohmann::ordered_json outputs = nlohmann::ordered_json::array();
-  for (const Output& output : graph.outputs()) outputs.push_back({{"name", output.name}, {"id", output.value.id}});
+  for (const Output& output : graph.outputs())
+    outputs.push_back({{"name", output.name}, {"id", output.value.id}});
   return nlohmann::ordered_json{{"nodes", std::move(nodes)}, {"outputs", std::move(outputs)}}.dump(2);
 }
 

@@ -11,7 +11,8 @@ namespace ingot::graph {
 std::string to_text(const Graph& graph);
 /// A Graphviz digraph; inputs, weights and states are boxes.
 std::string to_dot(const Graph& graph);
-/// {"nodes": [{"id", "kind", "op", "attributes", "inputs", "dtype", "dims", "name"}], "outputs": [{"name", "id"}]}
+/// {"nodes": [{"id", "kind", "op", "attributes", "inputs", "dtype", "dims", "name"}], "outputs": [{"name",
+/// "id"}]}
 std::string to_json(const Graph& graph);
 
 }  // namespace ingot::graph

@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "dtype/formats.h"
-#include "ingot/dtype.h"
 #include "ingot/array.h"
+#include "ingot/dtype.h"
 
 namespace ingot::graph {
 
@@ -30,9 +30,12 @@ struct Tensor {
   /// Element i of an f32, f16 or bf16 tensor, decoded. For references; kernels decode vectors.
   float at(int64_t i) const {
     switch (dtype) {
-      case DType::f16: return dtype::decode(static_cast<const dtype::F16*>(data)[i]);
-      case DType::bf16: return dtype::decode(static_cast<const dtype::Bf16*>(data)[i]);
-      default: return static_cast<const float*>(data)[i];
+      case DType::f16:
+        return dtype::decode(static_cast<const dtype::F16*>(data)[i]);
+      case DType::bf16:
+        return dtype::decode(static_cast<const dtype::Bf16*>(data)[i]);
+      default:
+        return static_cast<const float*>(data)[i];
     }
   }
 };

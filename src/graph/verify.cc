@@ -49,7 +49,7 @@ void verify(const Graph& graph) {
     if (const auto alias = node.op->alias_of()) {
       const auto root = storage[static_cast<size_t>(node.inputs[static_cast<size_t>(*alias)].id)];
       storage.back() = root;
-      if (node.op->name() == "kv_write") {
+      if (node.op->writes_alias()) {
         const Node& owner = graph.nodes()[static_cast<size_t>(root)];
         if (owner.kind != NodeKind::state) {
           fail(ErrorCode::invalid_argument, "{}: writes to '{}', which is no state", where(), owner.name);

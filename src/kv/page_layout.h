@@ -19,6 +19,8 @@ struct PageLayout {
   int64_t token_bytes() const { return layers * 2 * kv_heads * head_dim * 4; }
 };
 
-constexpr int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+constexpr int64_t pages_for(int64_t tokens) {
+  return (tokens + kPageTokens - 1) / kPageTokens;
+}
 
 }  // namespace ingot::kv

@@ -11,8 +11,10 @@ namespace {
 /// Zero bytes that the system provides page by page as they are touched.
 Array reserve(const Shape& shape) {
   const size_t bytes = static_cast<size_t>(shape.elements()) * sizeof(float);
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) fail(ErrorCode::out_of_memory, "KV cache: cannot reserve {} bytes of address space", bytes);
+  void* data =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED)
+    fail(ErrorCode::out_of_memory, "KV cache: cannot reserve {} bytes of address space", bytes);
   return Array::owning(Buffer(static_cast<std::byte*>(data), bytes,
                               [](std::byte* mapped, size_t size) { ::munmap(mapped, size); }),
                        DType::f32, shape);
@@ -20,8 +22,12 @@ Array reserve(const Shape& shape) {
 
 }  // namespace
 
-std::string keys_name(int64_t layer) { return fmt::format("keys.{}", layer); }
-std::string values_name(int64_t layer) { return fmt::format("values.{}", layer); }
+std::string keys_name(int64_t layer) {
+  return fmt::format("keys.{}", layer);
+}
+std::string values_name(int64_t layer) {
+  return fmt::format("values.{}", layer);
+}
 
 PagedCache::PagedCache(const PageLayout& layout, int64_t pages) : layout_(layout), total_pages_(pages + 1) {
   INGOT_CHECK(pages >= 0 && total_pages_ < INT32_MAX / kPageTokens, "a KV cache of {} pages", pages);
@@ -35,7 +41,8 @@ PagedCache::PagedCache(const PageLayout& layout, int64_t pages) : layout_(layout
 
 int32_t PagedCache::take_page() {
   if (free_.empty()) {
-    fail(ErrorCode::out_of_memory, "KV cache: all {} pages of {} tokens are in use", total_pages_ - 1, kPageTokens);
+    fail(ErrorCode::out_of_memory, "KV cache: all {} pages of {} tokens are in use", total_pages_ - 1,
+         kPageTokens);
   }
   const int32_t page = free_.back();
   free_.pop_back();

@@ -1,7 +1,8 @@
-// PagedCache: the keys and values of all layers in one pool of pages (Kwon et al., 2023), and who has which page.
+// PagedCache: the keys and values of all layers in one pool of pages (Kwon et al., 2023), and who has which
+// page.
 //
-// Address space is reserved for every page; memory is touched when a token is written. Page 0 belongs to nobody:
-// padding writes there. Used by one thread at a time.
+// Address space is reserved for every page; memory is touched when a token is written. Page 0 belongs to
+// nobody: padding writes there. Used by one thread at a time.
 #pragma once
 
 #include <map>

@@ -35,8 +35,8 @@ struct ArchitectureEntry {
 
 std::span<const ArchitectureEntry> architectures();
 
-/// Reads config.json's model_type and the architecture's options. Errors: unsupported for another model_type or
-/// option (both list what is supported), invalid_file.
+/// Reads config.json's model_type and the architecture's options. Errors: unsupported for another model_type
+/// or option (both list what is supported), invalid_file.
 std::unique_ptr<Architecture> make_architecture(const format::HfFolder& folder);
 
 std::unique_ptr<Architecture> make_gpt2(const format::HfFolder& folder);

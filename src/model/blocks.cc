@@ -28,10 +28,18 @@ constexpr int64_t kMaxWidth = int64_t{1} << 24;  // of any dimension: keeps prod
 RopeScaling to_scaling(const format::RopeConfig& rope) {
   RopeScaling scaling;
   switch (rope.kind) {
-    case format::RopeConfig::Kind::standard: scaling.kind = RopeScaling::Kind::none; break;
-    case format::RopeConfig::Kind::linear: scaling.kind = RopeScaling::Kind::linear; break;
-    case format::RopeConfig::Kind::llama3: scaling.kind = RopeScaling::Kind::llama3; break;
-    case format::RopeConfig::Kind::yarn: scaling.kind = RopeScaling::Kind::yarn; break;
+    case format::RopeConfig::Kind::standard:
+      scaling.kind = RopeScaling::Kind::none;
+      break;
+    case format::RopeConfig::Kind::linear:
+      scaling.kind = RopeScaling::Kind::linear;
+      break;
+    case format::RopeConfig::Kind::llama3:
+      scaling.kind = RopeScaling::Kind::llama3;
+      break;
+    case format::RopeConfig::Kind::yarn:
+      scaling.kind = RopeScaling::Kind::yarn;
+      break;
   }
   scaling.theta = rope.theta;
   scaling.factor = rope.factor;
@@ -50,12 +58,13 @@ Value heads_of(ModelBuilder& b, const DecoderConfig& config, Value x, int64_t he
                Value table) {
   const int64_t head_dim = b.dimensions().head_dim;
   Value split = reshape(b.graph(), x, {Symbol::tokens, heads, head_dim});
-  if (config.qk_norm) split = rms_norm(b.graph(), split, b.weight(norm + ".weight", {head_dim}), config.eps, norm);
+  if (config.qk_norm)
+    split = rms_norm(b.graph(), split, b.weight(norm + ".weight", {head_dim}), config.eps, norm);
   return rope(b.graph(), split, table, graph::RopeStyle::half);
 }
 
-Value attention_block(ModelBuilder& b, const DecoderConfig& config, int64_t layer, const std::string& prefix, Value x,
-                      Value table) {
+Value attention_block(ModelBuilder& b, const DecoderConfig& config, int64_t layer, const std::string& prefix,
+                      Value x, Value table) {
   const Dimensions& d = b.dimensions();
   const int64_t q_width = d.heads * d.head_dim;
   const int64_t kv_width = d.kv_heads * d.head_dim;
@@ -63,11 +72,10 @@ Value attention_block(ModelBuilder& b, const DecoderConfig& config, int64_t laye
   const Value k = b.linear(x, prefix + ".k_proj", d.hidden, kv_width, config.qkv_bias);
   const Value v = b.linear(x, prefix + ".v_proj", d.hidden, kv_width, config.qkv_bias);
   const float scale = 1.0F / std::sqrt(static_cast<float>(d.head_dim));
-  const Value mixed = b.cached_attention(
-      layer, heads_of(b, config, q, d.heads, prefix + ".q_norm", table),
-      heads_of(b, config, k, d.kv_heads, prefix + ".k_norm", table),
-      reshape(b.graph(), v, {Symbol::tokens, d.kv_heads, d.head_dim}), scale,
-      config.windows[static_cast<size_t>(layer)]);
+  const Value mixed = b.cached_attention(layer, heads_of(b, config, q, d.heads, prefix + ".q_norm", table),
+                                         heads_of(b, config, k, d.kv_heads, prefix + ".k_norm", table),
+                                         reshape(b.graph(), v, {Symbol::tokens, d.kv_heads, d.head_dim}),
+                                         scale, config.windows[static_cast<size_t>(layer)]);
   return b.linear(mixed, prefix + ".o_proj", q_width, d.hidden, config.o_bias);
 }
 
@@ -91,8 +99,9 @@ DecoderConfig read_decoder_config(const Config& config, Dimensions& d) {
   d.kv_heads = config.get_int_or("num_key_value_heads", d.heads, 1, 65536);
   d.max_positions = config.get_int_or("max_position_embeddings", 2048, 1, int64_t{1} << 30);
   if (d.heads % d.kv_heads != 0) {
-    config.refuse("num_key_value_heads",
-                  fmt::format("expected a divisor of num_attention_heads ({}), found {}", d.heads, d.kv_heads));
+    config.refuse(
+        "num_key_value_heads",
+        fmt::format("expected a divisor of num_attention_heads ({}), found {}", d.heads, d.kv_heads));
   }
   if (const auto head_dim = config.optional_int("head_dim", 1, 65536)) {
     d.head_dim = *head_dim;
@@ -108,15 +117,15 @@ DecoderConfig read_decoder_config(const Config& config, Dimensions& d) {
   decoder.tied = config.get_bool_or("tie_word_embeddings", false);
   const std::string activation = config.get_string_or("hidden_act", "silu");
   if (activation != "silu") {
-    fail(ErrorCode::unsupported, "{}: key 'hidden_act': '{}' is not supported; supported is silu", config.file(),
-         activation);
+    fail(ErrorCode::unsupported, "{}: key 'hidden_act': '{}' is not supported; supported is silu",
+         config.file(), activation);
   }
   const format::RopeConfig rope = format::read_rope_config(config);
   decoder.rope = to_scaling(rope);
   decoder.rotary_dims = static_cast<int64_t>(static_cast<double>(d.head_dim) * rope.partial_rotary_factor);
   if (decoder.rotary_dims % 2 != 0 || decoder.rotary_dims == 0) {
-    config.refuse("head_dim", fmt::format("expected an even number of rotary dimensions, found {}",
-                                          decoder.rotary_dims));
+    config.refuse("head_dim",
+                  fmt::format("expected an even number of rotary dimensions, found {}", decoder.rotary_dims));
   }
   decoder.windows.assign(static_cast<size_t>(d.layers), 0);
   return decoder;
@@ -128,7 +137,8 @@ std::vector<int64_t> read_qwen_windows(const Config& config, int64_t layers) {
   const int64_t window = used ? config.get_int_or("sliding_window", 4096, 1, int64_t{1} << 30) : 0;
   const std::vector<std::string> types = config.get_string_list("layer_types");
   if (!types.empty() && types.size() != windows.size()) {
-    config.refuse("layer_types", fmt::format("expected {} entries, one a layer, found {}", layers, types.size()));
+    config.refuse("layer_types",
+                  fmt::format("expected {} entries, one a layer, found {}", layers, types.size()));
   }
   const int64_t full_layers = config.get_int_or("max_window_layers", 28, 0, int64_t{1} << 30);
   for (size_t layer = 0; layer < windows.size(); ++layer) {
@@ -160,7 +170,8 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
     const auto norm = [&](Value value, const std::string& name) {
       return rms_norm(g, value, b.weight(prefix + name + ".weight", {d.hidden}), config.eps, prefix + name);
     };
-    x = add(g, x, attention_block(b, config, layer, prefix + ".self_attn", norm(x, ".input_layernorm"), table));
+    x = add(g, x,
+            attention_block(b, config, layer, prefix + ".self_attn", norm(x, ".input_layernorm"), table));
     x = add(g, x, swiglu(b, config, prefix + ".mlp", norm(x, ".post_attention_layernorm")));
     b.weights().ignore(prefix + ".self_attn.rotary_emb.inv_freq");  // a buffer of old checkpoints
   }
@@ -172,15 +183,24 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
 std::vector<std::string> decoder_notes(const DecoderConfig& config) {
   std::vector<std::string> notes;
   switch (config.rope.kind) {
-    case RopeScaling::Kind::none: break;
-    case RopeScaling::Kind::linear: notes.push_back(fmt::format("rope linear x{}", config.rope.factor)); break;
-    case RopeScaling::Kind::llama3: notes.push_back(fmt::format("rope llama3 x{}", config.rope.factor)); break;
-    case RopeScaling::Kind::yarn: notes.push_back(fmt::format("rope yarn x{}", config.rope.factor)); break;
+    case RopeScaling::Kind::none:
+      break;
+    case RopeScaling::Kind::linear:
+      notes.push_back(fmt::format("rope linear x{}", config.rope.factor));
+      break;
+    case RopeScaling::Kind::llama3:
+      notes.push_back(fmt::format("rope llama3 x{}", config.rope.factor));
+      break;
+    case RopeScaling::Kind::yarn:
+      notes.push_back(fmt::format("rope yarn x{}", config.rope.factor));
+      break;
   }
-  const auto sliding = std::count_if(config.windows.begin(), config.windows.end(), [](int64_t w) { return w > 0; });
+  const auto sliding =
+      std::count_if(config.windows.begin(), config.windows.end(), [](int64_t w) { return w > 0; });
   if (sliding > 0) {
     const int64_t window = *std::max_element(config.windows.begin(), config.windows.end());
-    notes.push_back(fmt::format("sliding window {} in {} of {} layers", window, sliding, config.windows.size()));
+    notes.push_back(
+        fmt::format("sliding window {} in {} of {} layers", window, sliding, config.windows.size()));
   }
   notes.emplace_back(config.tied ? "tied embeddings" : "untied embeddings");
   return notes;

@@ -63,7 +63,8 @@ void ModelBuilder::head(Value x, Value weight, bool sample) {
   }
   const Value floats =
       graph_.input("sampling_f32", {DType::f32, {Symbol::logit_rows, int64_t{graph::kSamplingFloats}}});
-  const Value ints = graph_.input("sampling_i32", {DType::i32, {Symbol::logit_rows, int64_t{graph::kSamplingInts}}});
+  const Value ints =
+      graph_.input("sampling_i32", {DType::i32, {Symbol::logit_rows, int64_t{graph::kSamplingInts}}});
   const Value counts = graph_.state("token_counts", {DType::i32, {Symbol::slots, dimensions_.vocab}});
   graph_.output("next", graph::sample(graph_, logits, floats, ints, counts));
 }

@@ -1,7 +1,7 @@
 // ModelBuilder: what architectures build their graphs with: weights by name, the step's inputs, the KV cache.
 //
-// The inputs are the step contract: every model takes ragged tokens of several sequences and gives the logits of
-// the rows asked for, or the tokens sampled from them.
+// The inputs are the step contract: every model takes ragged tokens of several sequences and gives the logits
+// of the rows asked for, or the tokens sampled from them.
 #pragma once
 
 #include <optional>

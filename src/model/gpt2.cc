@@ -1,5 +1,5 @@
-// GPT-2 (Radford et al., 2019): learned positions, layer_norm before each part, linear + GELU + linear. Its linears
-// are stored [in, out] (Conv1D).
+// GPT-2 (Radford et al., 2019): learned positions, layer_norm before each part, linear + GELU + linear. Its
+// linears are stored [in, out] (Conv1D).
 #include <fmt/format.h>
 
 #include <cmath>
@@ -24,9 +24,10 @@ GeluKind read_activation(const format::Config& config) {
   const std::string name = config.get_string_or("activation_function", "gelu_new");
   if (name == "gelu") return GeluKind::erf;
   if (name == "gelu_new" || name == "gelu_pytorch_tanh") return GeluKind::tanh;
-  fail(ErrorCode::unsupported,
-       "{}: key 'activation_function': '{}' is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh",
-       config.file(), name);
+  fail(
+      ErrorCode::unsupported,
+      "{}: key 'activation_function': '{}' is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh",
+      config.file(), name);
 }
 
 class Gpt2 final : public Architecture {
@@ -56,19 +57,22 @@ class Gpt2 final : public Architecture {
 
   std::string_view name() const override { return "gpt2"; }
 
-  std::vector<std::string> notes() const override { return {tied_ ? "tied embeddings" : "untied embeddings"}; }
+  std::vector<std::string> notes() const override {
+    return {tied_ ? "tied embeddings" : "untied embeddings"};
+  }
 
   void build(ModelBuilder& b, bool sample) const override {
     const Dimensions& d = dimensions_;
     graph::Graph& g = b.graph();
     const Value embeddings = b.weight(prefix_ + "wte.weight", {d.vocab, d.hidden});
     const Value positions = b.weight(prefix_ + "wpe.weight", {d.max_positions, d.hidden});
-    Value x = add(g, embedding(g, b.tokens(), embeddings, "wte"), embedding(g, b.positions(), positions, "wpe"));
+    Value x =
+        add(g, embedding(g, b.tokens(), embeddings, "wte"), embedding(g, b.positions(), positions, "wpe"));
     for (int64_t layer = 0; layer < d.layers; ++layer) {
       const std::string prefix = fmt::format("{}h.{}.", prefix_, layer);
       x = add(g, x, attention(b, layer, prefix + "attn.", norm(b, x, prefix + "ln_1")));
       x = add(g, x, feed_forward(b, prefix + "mlp.", norm(b, x, prefix + "ln_2")));
-      b.weights().ignore(prefix + "attn.bias");         // the causal mask, stored as a buffer
+      b.weights().ignore(prefix + "attn.bias");  // the causal mask, stored as a buffer
       b.weights().ignore(prefix + "attn.masked_bias");
     }
     x = norm(b, x, prefix_ + "ln_f");
@@ -79,8 +83,8 @@ class Gpt2 final : public Architecture {
  private:
   Value norm(ModelBuilder& b, Value x, const std::string& prefix) const {
     const Shape width{dimensions_.hidden};
-    return layer_norm(b.graph(), x, b.weight(prefix + ".weight", width), b.weight(prefix + ".bias", width), eps_,
-                      prefix);
+    return layer_norm(b.graph(), x, b.weight(prefix + ".weight", width), b.weight(prefix + ".bias", width),
+                      eps_, prefix);
   }
 
   Value conv1d(ModelBuilder& b, Value x, const std::string& prefix, int64_t in, int64_t out) const {
@@ -117,6 +121,8 @@ class Gpt2 final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_gpt2(const format::HfFolder& folder) { return std::make_unique<Gpt2>(folder); }
+std::unique_ptr<Architecture> make_gpt2(const format::HfFolder& folder) {
+  return std::make_unique<Gpt2>(folder);
+}
 
 }  // namespace ingot::model

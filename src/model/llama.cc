@@ -1,5 +1,5 @@
-// Llama 2 and 3 (Touvron et al., 2023; Grattafiori et al., 2024), SmolLM, and Mistral (Jiang et al., 2023), which is
-// a Llama with a sliding window.
+// Llama 2 and 3 (Touvron et al., 2023; Grattafiori et al., 2024), SmolLM, and Mistral (Jiang et al., 2023),
+// which is a Llama with a sliding window.
 #include <algorithm>
 
 #include "model/blocks.h"
@@ -28,8 +28,8 @@ class Llama final : public Architecture {
   /// null: no window; absent: 4096, the default of MistralConfig.
   void read_window(const format::Config& config) {
     const std::vector<std::string> keys = config.keys();
-    const bool is_null = std::find(keys.begin(), keys.end(), "sliding_window") != keys.end() &&
-                         !config.has("sliding_window");
+    const bool is_null =
+        std::find(keys.begin(), keys.end(), "sliding_window") != keys.end() && !config.has("sliding_window");
     if (is_null) return;
     const int64_t window = config.get_int_or("sliding_window", 4096, 1, int64_t{1} << 30);
     std::fill(decoder_.windows.begin(), decoder_.windows.end(), window);

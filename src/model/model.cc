@@ -17,7 +17,8 @@ std::shared_ptr<const graph::Graph> Model::build(bool sample) const {
 }
 
 kv::PageLayout Model::kv_layout() const {
-  return {.layers = dimensions().layers, .kv_heads = dimensions().kv_heads, .head_dim = dimensions().head_dim};
+  return {
+      .layers = dimensions().layers, .kv_heads = dimensions().kv_heads, .head_dim = dimensions().head_dim};
 }
 
 int64_t Model::parameters() const {

@@ -13,7 +13,8 @@ namespace ingot::model {
 
 class Model {
  public:
-  /// Errors: those of make_architecture and Weights; unsupported for tensors that the architecture does not use.
+  /// Errors: those of make_architecture and Weights; unsupported for tensors that the architecture does not
+  /// use.
   explicit Model(std::shared_ptr<const format::HfFolder> folder);
 
   const format::HfFolder& folder() const { return *folder_; }

@@ -7,10 +7,8 @@ namespace ingot::model {
 namespace {
 
 constexpr ArchitectureEntry kArchitectures[] = {
-    {"gpt2", "GPT-2", make_gpt2},
-    {"llama", "Llama 2, Llama 3, SmolLM", make_llama},
-    {"mistral", "Mistral", make_llama},
-    {"qwen2", "Qwen2, Qwen2.5", make_qwen2},
+    {"gpt2", "GPT-2", make_gpt2},           {"llama", "Llama 2, Llama 3, SmolLM", make_llama},
+    {"mistral", "Mistral", make_llama},     {"qwen2", "Qwen2, Qwen2.5", make_qwen2},
     {"qwen3", "Qwen3 (dense)", make_qwen3},
 };
 
@@ -25,20 +23,25 @@ std::string supported() {
 /// Options of any family that change what a model computes and that Ingot does not have.
 void refuse_options(const format::Config& config) {
   if (config.has("quantization_config")) {
-    fail(ErrorCode::unsupported, "{}: key 'quantization_config': quantised checkpoints are not supported; f32, f16 "
-         "and bf16 safetensors are", config.file());
+    fail(ErrorCode::unsupported,
+         "{}: key 'quantization_config': quantised checkpoints are not supported; f32, f16 "
+         "and bf16 safetensors are",
+         config.file());
   }
   for (const std::string_view flag : {"add_cross_attention", "is_encoder_decoder"}) {
     if (config.get_bool_or(flag, false)) {
-      fail(ErrorCode::unsupported, "{}: key '{}': expected false (decoder-only models are supported), found true",
-           config.file(), flag);
+      fail(ErrorCode::unsupported,
+           "{}: key '{}': expected false (decoder-only models are supported), found true", config.file(),
+           flag);
     }
   }
 }
 
 }  // namespace
 
-std::span<const ArchitectureEntry> architectures() { return kArchitectures; }
+std::span<const ArchitectureEntry> architectures() {
+  return kArchitectures;
+}
 
 std::unique_ptr<Architecture> make_architecture(const format::HfFolder& folder) {
   const format::Config& config = folder.config();

@@ -16,8 +16,8 @@ constexpr size_t kNamesInMessage = 5;
 std::string some_of(const std::vector<std::string_view>& names) {
   const size_t shown = std::min(names.size(), kNamesInMessage);
   const std::string rest = names.size() > shown ? fmt::format(" and {} more", names.size() - shown) : "";
-  return fmt::format("'{}'{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), "', '"),
-                     rest);
+  return fmt::format(
+      "'{}'{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), "', '"), rest);
 }
 
 }  // namespace
@@ -30,21 +30,22 @@ Array Weights::take(const std::string& name, const Shape& shape) {
     for (const format::Tensor& other : folder_.tensors()) {
       if (other.name.starts_with(prefix)) near.push_back(other.name);
     }
-    fail(ErrorCode::not_found, "{}: tensor '{}' is missing: expected {}{}", folder_.path(), name, to_string(shape),
-         near.empty() ? "" : fmt::format("; the checkpoint has {}", some_of(near)));
+    fail(ErrorCode::not_found, "{}: tensor '{}' is missing: expected {}{}", folder_.path(), name,
+         to_string(shape), near.empty() ? "" : fmt::format("; the checkpoint has {}", some_of(near)));
   }
   const std::string& file = folder_.file(*tensor)->path();
   const Shape found(tensor->shape);
   if (found != shape) {
-    fail(ErrorCode::invalid_file, "{}: tensor '{}': expected shape {} as config.json says, found {}", file, name,
-         to_string(shape), to_string(found));
+    fail(ErrorCode::invalid_file, "{}: tensor '{}': expected shape {} as config.json says, found {}", file,
+         name, to_string(shape), to_string(found));
   }
   if (!is_weight_dtype(tensor->dtype)) {
     fail(ErrorCode::unsupported, "{}: tensor '{}': expected f32, f16 or bf16, found {}", file, name,
          to_string(tensor->dtype));
   }
   used_.insert(name);
-  return Array::over(tensor->bytes.data(), tensor->bytes.size(), tensor->dtype, shape, folder_.owner(*tensor));
+  return Array::over(tensor->bytes.data(), tensor->bytes.size(), tensor->dtype, shape,
+                     folder_.owner(*tensor));
 }
 
 void Weights::expect_all_used(std::string_view architecture) const {

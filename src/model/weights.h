@@ -1,4 +1,5 @@
-// Weights: hands a checkpoint's tensors to a model by name, and finds what is missing, misshapen or left over.
+// Weights: hands a checkpoint's tensors to a model by name, and finds what is missing, misshapen or left
+// over.
 //
 // Arrays lie over the mapped files, without a copy, and keep them alive. Used by one thread.
 #pragma once

@@ -8,7 +8,8 @@ namespace ingot::serve {
 
 using backend::StepClass;
 
-Engine::Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend, const StepperLimits& limits)
+Engine::Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend,
+               const StepperLimits& limits)
     : model_(std::move(model)), stepper_(model_, backend, Head::tokens, limits) {
   const auto most = static_cast<size_t>(stepper_.limits().sequences);
   slots_.assign(most, false);
@@ -24,27 +25,28 @@ int64_t Engine::add(Request request) {
   if (prompt == 0) fail(ErrorCode::invalid_argument, "prompt: expected at least one token, found none");
   if (prompt >= limits.context) {
     fail(ErrorCode::invalid_argument,
-         "prompt: expected at most {} tokens (the context of {} less one to generate), found {}", limits.context - 1,
-         limits.context, prompt);
+         "prompt: expected at most {} tokens (the context of {} less one to generate), found {}",
+         limits.context - 1, limits.context, prompt);
   }
   for (int32_t token : request.prompt) {
     if (token < 0 || token >= model_->dimensions().vocab) {
-      fail(ErrorCode::invalid_argument, "prompt: expected tokens below {}, found {}", model_->dimensions().vocab,
-           token);
+      fail(ErrorCode::invalid_argument, "prompt: expected tokens below {}, found {}",
+           model_->dimensions().vocab, token);
     }
   }
   const auto free_slot = std::find(slots_.begin(), slots_.end(), false);
   if (free_slot == slots_.end()) {
     fail(ErrorCode::out_of_memory, "engine: all {} sequences are in use", limits.sequences);
   }
-  auto sequence = std::make_unique<Sequence>(Sequence{.id = next_id_++,
-                                                      .request = std::move(request),
-                                                      .tokens = {},
-                                                      .prompt_tokens = prompt,
-                                                      .cached = 0,
-                                                      .slot = static_cast<int32_t>(free_slot - slots_.begin()),
-                                                      .finish = FinishReason::none,
-                                                      .pages = {stepper_.cache(), limits.context}});
+  auto sequence =
+      std::make_unique<Sequence>(Sequence{.id = next_id_++,
+                                          .request = std::move(request),
+                                          .tokens = {},
+                                          .prompt_tokens = prompt,
+                                          .cached = 0,
+                                          .slot = static_cast<int32_t>(free_slot - slots_.begin()),
+                                          .finish = FinishReason::none,
+                                          .pages = {stepper_.cache(), limits.context}});
   sequence->tokens = sequence->request.prompt;
   sequence->tokens.reserve(static_cast<size_t>(limits.context) + 1);
   if (sequence->request.sampling.has_penalties()) {
@@ -58,7 +60,8 @@ int64_t Engine::add(Request request) {
 }
 
 void Engine::remove(int64_t id) {
-  const auto found = std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return s->id == id; });
+  const auto found =
+      std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return s->id == id; });
   if (found == sequences_.end()) return;
   slots_[static_cast<size_t>((*found)->slot)] = false;
   sequences_.erase(found);
@@ -94,7 +97,8 @@ StepClass Engine::schedule() {
     part.tokens = {sequence->tokens.data() + sequence->cached, static_cast<size_t>(count)};
     part.position = sequence->cached;
     part.pages = sequence->pages.pages();
-    part.logit_rows = end == static_cast<int64_t>(sequence->tokens.size()) ? 1 : 0;  // all of it is known then
+    part.logit_rows =
+        end == static_cast<int64_t>(sequence->tokens.size()) ? 1 : 0;  // all of it is known then
     part.sampling = sequence->request.sampling;
     part.sampling.position = static_cast<uint32_t>(end);
     part.counts_row = sequence->request.sampling.has_penalties() ? sequence->slot : -1;

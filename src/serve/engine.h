@@ -22,9 +22,9 @@ enum class FinishReason : uint8_t {
 
 struct Request {
   std::vector<int32_t> prompt;
-  graph::SamplerRow sampling;          // its position is set by the engine
-  int64_t max_tokens = 0;              // to generate at most; 0: until the context is full
-  std::vector<int32_t> eos_tokens;     // empty: generate on
+  graph::SamplerRow sampling;       // its position is set by the engine
+  int64_t max_tokens = 0;           // to generate at most; 0: until the context is full
+  std::vector<int32_t> eos_tokens;  // empty: generate on
 };
 
 /// A token that a step gave a sequence.
@@ -38,15 +38,15 @@ class Engine {
  public:
   Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend, const StepperLimits& limits);
 
-  /// Takes a sequence in and returns its number. Errors: invalid_argument for an empty prompt, one that leaves no
-  /// room to generate (both lengths named), or a token outside the vocabulary; out_of_memory when `sequences`
-  /// of the limits are running.
+  /// Takes a sequence in and returns its number. Errors: invalid_argument for an empty prompt, one that
+  /// leaves no room to generate (both lengths named), or a token outside the vocabulary; out_of_memory when
+  /// `sequences` of the limits are running.
   int64_t add(Request request);
   /// Drops a sequence, finished or not, and frees its pages.
   void remove(int64_t sequence);
 
-  /// Runs one step: a prefill step if prompts wait, else one token for each running sequence. The deliveries are
-  /// valid until the next call; empty when a prompt needs more steps, or when nothing runs (see idle()).
+  /// Runs one step: a prefill step if prompts wait, else one token for each running sequence. The deliveries
+  /// are valid until the next call; empty when a prompt needs more steps, or when nothing runs (see idle()).
   std::span<const Delivery> step();
   bool idle() const;
   /// Whether the next step is a prefill step.
@@ -60,8 +60,8 @@ class Engine {
     Request request;
     std::vector<int32_t> tokens;  // prompt and generated
     int64_t prompt_tokens = 0;
-    int64_t cached = 0;           // tokens whose keys and values are in the cache
-    int32_t slot = 0;             // row of the token counts
+    int64_t cached = 0;  // tokens whose keys and values are in the cache
+    int32_t slot = 0;    // row of the token counts
     FinishReason finish = FinishReason::none;
     kv::SequencePages pages;
     bool prefilled() const { return cached >= prompt_tokens; }
@@ -73,8 +73,8 @@ class Engine {
   std::shared_ptr<const model::Model> model_;
   Stepper stepper_;
   std::vector<std::unique_ptr<Sequence>> sequences_;
-  std::vector<bool> slots_;                // in use
-  std::vector<Sequence*> scheduled_;       // of this step
+  std::vector<bool> slots_;           // in use
+  std::vector<Sequence*> scheduled_;  // of this step
   std::vector<StepSequence> step_;
   std::vector<Delivery> deliveries_;
   int64_t next_id_ = 1;

@@ -77,7 +77,9 @@ std::span<int32_t> Stepper::counts(int64_t row) {
   return {counts_.mutable_data<int32_t>() + static_cast<size_t>(row) * vocab, vocab};
 }
 
-const exec::Plan& Stepper::plan(StepClass step) const { return runner_->plan(step == StepClass::prefill ? 0 : 1); }
+const exec::Plan& Stepper::plan(StepClass step) const {
+  return runner_->plan(step == StepClass::prefill ? 0 : 1);
+}
 
 DimValues Stepper::write_inputs(std::span<const StepSequence> sequences) {
   DimValues dims;
@@ -118,7 +120,8 @@ DimValues Stepper::write_inputs(std::span<const StepSequence> sequences) {
     for (int64_t r = sequence.logit_rows; r > 0; --r) {
       inputs_.logit_rows.as<int32_t>()[logit_row] = token_row - static_cast<int32_t>(r);
       if (head_ == Head::tokens) {
-        graph::set_sampler_row(inputs_.floats, inputs_.ints, logit_row, sequence.sampling, sequence.counts_row);
+        graph::set_sampler_row(inputs_.floats, inputs_.ints, logit_row, sequence.sampling,
+                               sequence.counts_row);
       }
       ++logit_row;
     }
@@ -138,7 +141,8 @@ Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
   const DimValues& most = plan(step).bucket;
   INGOT_CHECK(static_cast<int64_t>(sequences.size()) <= limits_.sequences && tokens <= most[Symbol::tokens] &&
                   rows <= most[Symbol::logit_rows],
-              "a {} step of {} sequences, {} tokens, {} rows", to_string(step), sequences.size(), tokens, rows);
+              "a {} step of {} sequences, {} tokens, {} rows", to_string(step), sequences.size(), tokens,
+              rows);
   const size_t plan_index = step == StepClass::prefill ? 0 : 1;
   runner_->run(plan_index, write_inputs(sequences));
   return runner_->output(plan_index, head_ == Head::logits ? "logits" : "next");

@@ -1,6 +1,7 @@
 // Stepper: runs steps of a model: ragged tokens of several sequences in, logits or sampled tokens out.
 //
-// Owns the plans, their runner and the KV cache. Allocates nothing while it runs. Used by one thread at a time.
+// Owns the plans, their runner and the KV cache. Allocates nothing while it runs. Used by one thread at a
+// time.
 #pragma once
 
 #include <memory>
@@ -16,11 +17,11 @@ namespace ingot::serve {
 enum class Head : uint8_t { logits, tokens };
 
 struct StepperLimits {
-  int64_t sequences = 1;      // of one step, and rows of token counts
-  int64_t context = 0;        // tokens of the longest sequence
-  int64_t prefill_tokens = 0; // tokens of one prefill step, all sequences together
-  int64_t cache_tokens = 0;   // of all sequences together; 0: sequences x context
-  int64_t prefill_rows = 0;   // rows that a prefill step gives logits for; 0: one a sequence
+  int64_t sequences = 1;       // of one step, and rows of token counts
+  int64_t context = 0;         // tokens of the longest sequence
+  int64_t prefill_tokens = 0;  // tokens of one prefill step, all sequences together
+  int64_t cache_tokens = 0;    // of all sequences together; 0: sequences x context
+  int64_t prefill_rows = 0;    // rows that a prefill step gives logits for; 0: one a sequence
 };
 
 /// A sequence's part of a step.
@@ -39,8 +40,8 @@ class Stepper {
   Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
           const StepperLimits& limits);
 
-  /// Head logits: f32 [rows, vocab]; head tokens: i32 [rows]; rows in the order of the sequences. Valid until the
-  /// next run. Errors: io if a checkpoint file shrank.
+  /// Head logits: f32 [rows, vocab]; head tokens: i32 [rows]; rows in the order of the sequences. Valid until
+  /// the next run. Errors: io if a checkpoint file shrank.
   graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
 
   kv::PagedCache& cache() { return cache_; }

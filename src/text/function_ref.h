@@ -16,6 +16,7 @@ class FunctionRef<Result(Args...)> {
  public:
   template <typename F>
     requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  // The constraint leaves copies alone. NOLINTNEXTLINE(bugprone-forwarding-reference-overload)
   FunctionRef(F&& callable)
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, Args... args) -> Result {

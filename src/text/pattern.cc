@@ -26,7 +26,8 @@ void Pattern::for_each_match(std::string_view text, MatchState& state, FunctionR
     return;
   }
   MatchWalk walk(std::get<Regex>(what_), text, state);
-  while (const auto match = walk.next()) found(*match);
+  Match match;
+  while (walk.next(match)) found(match);
 }
 
 void Pattern::replace(std::string_view text, std::string_view replacement, MatchState& state,

@@ -204,8 +204,9 @@ class ByteLevel : public PreTokenizer {
     if (!regex_) return emit(piece);
     // The regex matches every character, so the matches are the pieces.
     MatchWalk walk(*regex_, piece.text, scratch.match);
-    while (const auto match = walk.next()) {
-      emit({piece.text.substr(match->begin, match->end - match->begin), piece.at_start && match->begin == 0});
+    Match match;
+    while (walk.next(match)) {
+      emit({piece.text.substr(match.begin, match.end - match.begin), piece.at_start && match.begin == 0});
     }
   }
 

@@ -126,22 +126,21 @@ std::optional<Match> Regex::find(std::string_view text, size_t from, MatchState&
   return Match{ends[0], ends[1]};
 }
 
-std::optional<Match> MatchWalk::next() {
+bool MatchWalk::next(Match& match) {
   while (from_ <= text_.size()) {
-    const std::optional<Match> match = regex_.find(text_, from_, state_);
-    if (!match) {
-      from_ = text_.size() + 1;
-      return std::nullopt;
-    }
-    if (match->begin == match->end && last_end_ == match->end) {
+    const std::optional<Match> found = regex_.find(text_, from_, state_);
+    if (!found) break;
+    if (found->begin == found->end && last_end_ == found->end) {
       from_ += from_ < text_.size() ? decode_utf8(text_.data() + from_).bytes : 1;
       continue;
     }
-    from_ = match->end;
-    last_end_ = match->end;
-    return match;
+    from_ = found->end;
+    last_end_ = found->end;
+    match = *found;
+    return true;
   }
-  return std::nullopt;
+  from_ = text_.size() + 1;
+  return false;
 }
 
 }  // namespace ingot::text

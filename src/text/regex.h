@@ -54,7 +54,8 @@ class MatchWalk {
  public:
   MatchWalk(const Regex& regex, std::string_view text, MatchState& state)
       : regex_(regex), text_(text), state_(state) {}
-  std::optional<Match> next();
+  /// False when there are no more.
+  bool next(Match& match);
 
  private:
   const Regex& regex_;

@@ -28,7 +28,7 @@ struct Tokenizer::Parts {
 
   const std::string name;  // of the file, for messages
   Vocab vocab;             // the model's tokens; the model refers to it
-  std::optional<Bpe> model;
+  std::unique_ptr<const Bpe> model;
   std::unique_ptr<Normalizer> normalizer;
   PreTokenizerChain pre_tokenizer;
   PostProcessor post_processor;
@@ -121,7 +121,7 @@ void Tokenizer::Parts::read(const json& root, const StringList& merges) {
   if (settings.has("pre_tokenizer")) pre_tokenizer = read_pre_tokenizer(part("pre_tokenizer"));
   if (settings.has("post_processor")) post_processor = read_post_processor(part("post_processor"));
   decoder = settings.has("decoder") ? read_decoder(part("decoder")) : make_joining_decoder();
-  model.emplace(part("model"), vocab, merges, pre_tokenizer.byte_level);
+  model = std::make_unique<Bpe>(part("model"), vocab, merges, pre_tokenizer.byte_level);
   if (settings.has("added_tokens")) read_added_tokens(settings.value("added_tokens"));
   for (const auto* ids : {&post_processor.prefix, &post_processor.suffix}) {
     for (const int32_t id : *ids) {

@@ -160,8 +160,8 @@ class Reader {
 
   [[noreturn]] void bad_merge(std::string_view found) const {
     fail(ErrorCode::invalid_file,
-         "{}: model.merges[{}]: expected \"left right\" or [\"left\", \"right\"], found {}", name_,
-         merges_, found);
+         "{}: model.merges[{}]: expected \"left right\" or [\"left\", \"right\"], found {}", name_, merges_,
+         found);
   }
 
   [[noreturn]] void repeated_key(std::string_view repeated) const {

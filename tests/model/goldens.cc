@@ -85,7 +85,11 @@ class Goldens : public testing::TestWithParam<std::string> {
   int64_t prompt_tokens() const { return static_cast<int64_t>(golden_.prompt.size()); }
   serve::StepperLimits limits() const {
     const auto tokens = static_cast<int64_t>(golden_.prompt.size() + golden_.greedy.size());
-    return {.sequences = 1, .context = tokens, .prefill_tokens = tokens, .cache_tokens = 0, .prefill_rows = tokens};
+    return {.sequences = 1,
+            .context = tokens,
+            .prefill_tokens = tokens,
+            .cache_tokens = 0,
+            .prefill_rows = tokens};
   }
   void expect_row(const float* found, int64_t row) const {
     const int64_t vocab = model_->dimensions().vocab;
@@ -157,14 +161,16 @@ TEST_P(Goldens, EngineGeneratesTheGreedyTokensOfTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, Goldens, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
   return name;
 });
 
 TEST(GoldenCases, EveryArchitectureHasAtLeastThree) {
   const auto all = cases();
   for (const char* architecture : {"gpt2/", "llama/", "qwen2/", "qwen3/"}) {
-    EXPECT_GE(std::count_if(all.begin(), all.end(), [&](const auto& c) { return c.starts_with(architecture); }), 3)
+    EXPECT_GE(
+        std::count_if(all.begin(), all.end(), [&](const auto& c) { return c.starts_with(architecture); }), 3)
         << architecture;
   }
 }

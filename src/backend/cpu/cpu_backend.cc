@@ -15,7 +15,8 @@ namespace {
 
 int checked_threads(int threads) {
   if (threads < 0 || threads > ThreadPool::kMaxThreads) {
-    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads, threads);
+    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads,
+         threads);
   }
   return threads == 0 ? available_cpus() : threads;
 }
@@ -31,14 +32,12 @@ std::string processor_name() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads) : pool_(checked_threads(threads)) {}
-
-backend::Limits CpuBackend::limits() const {
-  return {.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
-                                pool_.threads() == 1 ? "" : "s", simd_target_name()),
-          .threads = pool_.threads(),
-          .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)};
-}
+CpuBackend::CpuBackend(int threads)
+    : pool_(checked_threads(threads)),
+      limits_{.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
+                                    pool_.threads() == 1 ? "" : "s", simd_target_name()),
+              .threads = pool_.threads(),
+              .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)} {}
 
 backend::Peaks CpuBackend::measure_peaks() {
   return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_)};
@@ -55,9 +54,12 @@ const backend::Kernel* CpuBackend::find_kernel(const backend::KernelQuery& query
   return nullptr;
 }
 
-std::span<const backend::Kernel> CpuBackend::kernels() const { return kernel_table(); }
+std::span<const backend::Kernel> CpuBackend::kernels() const {
+  return kernel_table();
+}
 
-void CpuBackend::submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) {
+void CpuBackend::submit(std::span<const backend::Kernel* const> kernels,
+                        std::span<const backend::Launch> launches) {
   for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
 }
 

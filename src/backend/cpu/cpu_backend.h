@@ -15,7 +15,7 @@ class CpuBackend final : public backend::Backend {
   ThreadPool& pool() { return pool_; }
 
   std::string_view name() const override { return "cpu"; }
-  backend::Limits limits() const override;
+  backend::Limits limits() const override { return limits_; }
   backend::Peaks measure_peaks() override;
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
@@ -23,15 +23,19 @@ class CpuBackend final : public backend::Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
   std::span<const backend::Kernel> kernels() const override;
-  void submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) override;
+  void submit(std::span<const backend::Kernel* const> kernels,
+              std::span<const backend::Launch> launches) override;
   void synchronize() override {}  // submit() returns when the work is done
 
  private:
   ThreadPool pool_;
   BufferPool memory_;
+  backend::Limits limits_;
 };
 
 /// The pool of the backend a kernel was launched on.
-inline ThreadPool& pool_of(backend::Backend& backend) { return static_cast<CpuBackend&>(backend).pool(); }
+inline ThreadPool& pool_of(backend::Backend& backend) {
+  return static_cast<CpuBackend&>(backend).pool();
+}
 
 }  // namespace ingot::cpu

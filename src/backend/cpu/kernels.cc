@@ -11,12 +11,20 @@ using backend::KernelQuery;
 using backend::Launch;
 using backend::StepClass;
 
-bool always(const KernelQuery&) { return true; }
-bool prefill(const KernelQuery& query) { return query.step == StepClass::prefill; }
-bool decode(const KernelQuery& query) { return query.step == StepClass::decode; }
+bool always(const KernelQuery&) {
+  return true;
+}
+bool prefill(const KernelQuery& query) {
+  return query.step == StepClass::prefill;
+}
+bool decode(const KernelQuery& query) {
+  return query.step == StepClass::decode;
+}
 
 // The op's definition: what an op without a row of its own runs on.
-void launch_reference(Backend&, const Launch& launch) { launch.op->reference(launch.inputs, launch.output); }
+void launch_reference(Backend&, const Launch& launch) {
+  launch.op->reference(launch.inputs, launch.output);
+}
 
 constexpr Kernel kKernels[] = {
     // op, kernel, predicate, workspace, launcher
@@ -45,6 +53,8 @@ constexpr Kernel kKernels[] = {
 
 }  // namespace
 
-std::span<const Kernel> kernel_table() { return kKernels; }
+std::span<const Kernel> kernel_table() {
+  return kKernels;
+}
 
 }  // namespace ingot::cpu

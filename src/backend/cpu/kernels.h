@@ -15,8 +15,8 @@ std::span<const backend::Kernel> kernel_table();
 std::string_view simd_target_name();
 /// Every instruction set that this build has kernels for and this machine can run, the widest first.
 std::vector<std::string_view> simd_target_names();
-/// Makes all later launches of this process use one of these, or, for "", the widest again. Not while a launch runs.
-/// Errors: invalid_argument for another name.
+/// Makes all later launches of this process use one of these, or, for "", the widest again. Not while a
+/// launch runs. Errors: invalid_argument for another name.
 void use_simd_target_for_test(std::string_view name);
 
 // Launchers. All are row-invariant: a row of the output depends neither on other rows nor on their number.

@@ -62,10 +62,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // What the measured work returns, stored so that no compiler removes it.
-void keep(std::atomic<float>& sink, float value) { sink.store(value, std::memory_order_relaxed); }
+void keep(std::atomic<float>& sink, float value) {
+  sink.store(value, std::memory_order_relaxed);
+}
 
 }  // namespace
 
@@ -78,7 +82,8 @@ double measure_read_gbps(ThreadPool& pool) {
   constexpr size_t kChunkFloats = kStep / sizeof(float);
   // Ones, not zeros: untouched zero pages would all be the same cached page.
   pool.parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
-    std::fill(data + static_cast<size_t>(begin) * kChunkFloats, data + static_cast<size_t>(end) * kChunkFloats, 1.0F);
+    std::fill(data + static_cast<size_t>(begin) * kChunkFloats,
+              data + static_cast<size_t>(end) * kChunkFloats, 1.0F);
   });
   std::atomic<float> sink{0};
   double best = 0;

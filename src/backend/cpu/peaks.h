@@ -7,8 +7,8 @@
 
 namespace ingot::cpu {
 
-/// What all threads together read from memory, in GB/s: the best of several passes over a buffer that no cache
-/// holds.
+/// What all threads together read from memory, in GB/s: the best of several passes over a buffer that no
+/// cache holds.
 double measure_read_gbps(ThreadPool& pool);
 
 /// f32 multiply-adds of all threads together on registers, in GFLOP/s (two a multiply-add).

@@ -24,7 +24,8 @@ const backend::Kernel* NullBackend::find_kernel(const backend::KernelQuery& quer
   return nullptr;
 }
 
-void NullBackend::submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) {
+void NullBackend::submit(std::span<const backend::Kernel* const> kernels,
+                         std::span<const backend::Launch> launches) {
   for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
   launches_ += static_cast<int64_t>(launches.size());
 }

@@ -13,7 +13,9 @@ class NullBackend final : public backend::Backend {
   explicit NullBackend(std::vector<std::string_view> without = {});
 
   std::string_view name() const override { return "null"; }
-  backend::Limits limits() const override { return {.device = "null", .threads = 1, .memory_bytes = int64_t{1} << 40}; }
+  backend::Limits limits() const override {
+    return {.device = "null", .threads = 1, .memory_bytes = int64_t{1} << 40};
+  }
   backend::Peaks measure_peaks() override { return {.read_gbps = 1, .f32_gflops = 1}; }
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
@@ -21,7 +23,8 @@ class NullBackend final : public backend::Backend {
   void copy(void*, const void*, size_t) override {}
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
   std::span<const backend::Kernel> kernels() const override { return kernels_; }
-  void submit(std::span<const backend::Kernel* const> kernels, std::span<const backend::Launch> launches) override;
+  void submit(std::span<const backend::Kernel* const> kernels,
+              std::span<const backend::Launch> launches) override;
   void synchronize() override {}
 
   /// Launches submitted so far.

@@ -5,7 +5,8 @@
 
 namespace ingot::graph {
 
-/// a: f32 of any shape; b: a weight type, its shape equal to a's trailing dimensions. Returns f32 of a's shape.
+/// a: f32 of any shape; b: a weight type, its shape equal to a's trailing dimensions. Returns f32 of a's
+/// shape.
 Value add(Graph& graph, Value a, Value b, std::string label = {});
 
 }  // namespace ingot::graph

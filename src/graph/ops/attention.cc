@@ -30,7 +30,8 @@ TensorType AttentionOp::infer(std::span<const TensorType> inputs) const {
   const int64_t heads = inputs[0].dim(1).extent();
   const int64_t kv_heads = inputs[1].dim(1).extent();
   if (kv_heads <= 0 || heads % kv_heads != 0) {
-    fail(ErrorCode::invalid_argument, "attention: expected kv_heads to divide {} heads, found {}", heads, kv_heads);
+    fail(ErrorCode::invalid_argument, "attention: expected kv_heads to divide {} heads, found {}", heads,
+         kv_heads);
   }
   expect_rank(*this, "seq_start", inputs[3], 1);
   expect_rank(*this, "context_len", inputs[4], 1);
@@ -45,8 +46,8 @@ TensorType AttentionOp::infer(std::span<const TensorType> inputs) const {
 Cost AttentionOp::cost(std::span<const Tensor> inputs, const Tensor& output) const {
   const double page_tokens = static_cast<double>(inputs[1].shape[2]);
   const double context = static_cast<double>(inputs[5].shape[1]) * page_tokens;
-  const double kv_row_bytes =
-      static_cast<double>(inputs[1].shape[1] * inputs[1].shape[3]) * static_cast<double>(dtype_bytes(inputs[1].dtype));
+  const double kv_row_bytes = static_cast<double>(inputs[1].shape[1] * inputs[1].shape[3]) *
+                              static_cast<double>(dtype_bytes(inputs[1].dtype));
   const double io = static_cast<double>(output.bytes());
   return {.flops = 4 * static_cast<double>(output.elements()) * context,
           .bytes_read = io + 2 * static_cast<double>(inputs[4].shape[0]) * context * kv_row_bytes,
@@ -99,7 +100,8 @@ Value attention(Graph& graph, Value q, Value keys, Value values, const Attention
                 int64_t window, std::string label) {
   if (window < 0) fail(ErrorCode::invalid_argument, "attention: expected a window >= 0, found {}", window);
   return graph.append(std::make_shared<AttentionOp>(scale, window),
-                      {q, keys, values, step.seq_start, step.context_len, step.block_table}, std::move(label));
+                      {q, keys, values, step.seq_start, step.context_len, step.block_table},
+                      std::move(label));
 }
 
 }  // namespace ingot::graph

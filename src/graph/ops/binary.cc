@@ -11,7 +11,8 @@ TensorType BinaryOp::infer(std::span<const TensorType> inputs) const {
   expect_dtype(*this, "a", a, DType::f32);
   expect_weight(*this, "b", b);
   if (b.rank() > a.rank()) {
-    fail(ErrorCode::invalid_argument, "{}: expected b of rank <= {}, found {}", name(), a.rank(), to_string(b));
+    fail(ErrorCode::invalid_argument, "{}: expected b of rank <= {}, found {}", name(), a.rank(),
+         to_string(b));
   }
   for (int i = 1; i <= b.rank(); ++i) expect_dim(*this, "b's trailing dimension", b.dim(-i), a.dim(-i));
   return a;

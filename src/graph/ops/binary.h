@@ -5,8 +5,8 @@
 
 namespace ingot::graph {
 
-/// a: f32 of any shape; b: f32, f16 or bf16 whose shape equals a's trailing dimensions (all of them, or a row).
-/// f16 and bf16 serve weights such as biases. The result has a's type.
+/// a: f32 of any shape; b: f32, f16 or bf16 whose shape equals a's trailing dimensions (all of them, or a
+/// row). f16 and bf16 serve weights such as biases. The result has a's type.
 class BinaryOp : public Op {
  public:
   TensorType infer(std::span<const TensorType> inputs) const final;

@@ -5,12 +5,15 @@
 
 namespace ingot::graph {
 
-std::string ConcatOp::attributes() const { return fmt::format("axis={}", axis_); }
+std::string ConcatOp::attributes() const {
+  return fmt::format("axis={}", axis_);
+}
 
 TensorType ConcatOp::infer(std::span<const TensorType> inputs) const {
   if (inputs.empty()) fail(ErrorCode::invalid_argument, "concat: expected at least one input, found none");
   if (axis_ < 0 || axis_ >= inputs[0].rank()) {
-    fail(ErrorCode::invalid_argument, "concat: expected an axis of {}, found {}", to_string(inputs[0]), axis_);
+    fail(ErrorCode::invalid_argument, "concat: expected an axis of {}, found {}", to_string(inputs[0]),
+         axis_);
   }
   TensorType out = inputs[0];
   for (const TensorType& input : inputs.subspan(1)) {
@@ -25,7 +28,9 @@ TensorType ConcatOp::infer(std::span<const TensorType> inputs) const {
   return out;
 }
 
-Cost ConcatOp::cost(std::span<const Tensor>, const Tensor& output) const { return copy_cost(output); }
+Cost ConcatOp::cost(std::span<const Tensor>, const Tensor& output) const {
+  return copy_cost(output);
+}
 
 void ConcatOp::reference(std::span<const Tensor> inputs, const Tensor& output) const {
   const AxisView to(output, axis_);

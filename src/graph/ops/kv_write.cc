@@ -11,6 +11,7 @@ class KvWriteOp final : public Op {
  public:
   std::string_view name() const override { return "kv_write"; }
   std::optional<int> alias_of() const override { return 0; }
+  bool writes_alias() const override { return true; }
 
   TensorType infer(std::span<const TensorType> inputs) const override {
     expect_inputs(*this, inputs, 3, 3);

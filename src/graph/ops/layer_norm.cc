@@ -6,12 +6,15 @@
 
 namespace ingot::graph {
 
-std::string LayerNormOp::attributes() const { return fmt::format("eps={}", eps_); }
+std::string LayerNormOp::attributes() const {
+  return fmt::format("eps={}", eps_);
+}
 
 TensorType LayerNormOp::infer(std::span<const TensorType> inputs) const {
   expect_inputs(*this, inputs, 3, 3);
   expect_dtype(*this, "x", inputs[0], DType::f32);
-  if (inputs[0].rank() == 0) fail(ErrorCode::invalid_argument, "layer_norm: expected x of rank >= 1, found a scalar");
+  if (inputs[0].rank() == 0)
+    fail(ErrorCode::invalid_argument, "layer_norm: expected x of rank >= 1, found a scalar");
   for (size_t i = 1; i < 3; ++i) {
     const std::string_view what = i == 1 ? "the weight" : "the bias";
     expect_rank(*this, what, inputs[i], 1);

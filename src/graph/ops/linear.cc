@@ -2,7 +2,9 @@
 
 namespace ingot::graph {
 
-std::string LinearOp::attributes() const { return order_ == WeightOrder::in_out ? "weight=in_out" : ""; }
+std::string LinearOp::attributes() const {
+  return order_ == WeightOrder::in_out ? "weight=in_out" : "";
+}
 
 TensorType LinearOp::infer(std::span<const TensorType> inputs) const {
   expect_inputs(*this, inputs, 2, 3);
@@ -45,7 +47,8 @@ void LinearOp::reference(std::span<const Tensor> inputs, const Tensor& output) c
   }
 }
 
-Value linear(Graph& graph, Value x, Value weight, std::optional<Value> bias, WeightOrder order, std::string label) {
+Value linear(Graph& graph, Value x, Value weight, std::optional<Value> bias, WeightOrder order,
+             std::string label) {
   std::vector<Value> inputs{x, weight};
   if (bias) inputs.push_back(*bias);
   return graph.append(std::make_shared<LinearOp>(order), std::move(inputs), std::move(label));

@@ -13,7 +13,8 @@ class MatmulOp final : public Op {
     expect_inputs(*this, inputs, 2, 2);
     const TensorType& a = inputs[0];
     const TensorType& b = inputs[1];
-    if (a.rank() < 2) fail(ErrorCode::invalid_argument, "matmul: expected a of rank >= 2, found {}", to_string(a));
+    if (a.rank() < 2)
+      fail(ErrorCode::invalid_argument, "matmul: expected a of rank >= 2, found {}", to_string(a));
     expect_rank(*this, "b", b, a.rank());
     expect_dtype(*this, "a", a, DType::f32);
     expect_dtype(*this, "b", b, DType::f32);
@@ -40,7 +41,8 @@ class MatmulOp final : public Op {
         for (int64_t j = 0; j < n; ++j) {
           double sum = 0;
           for (int64_t l = 0; l < k; ++l) {
-            sum += static_cast<double>(inputs[0].f32()[(b * m + i) * k + l]) * inputs[1].f32()[(b * k + l) * n + j];
+            sum += static_cast<double>(inputs[0].f32()[(b * m + i) * k + l]) *
+                   inputs[1].f32()[(b * k + l) * n + j];
           }
           output.as<float>()[(b * m + i) * n + j] = static_cast<float>(sum);
         }

@@ -1,4 +1,5 @@
-// Philox 4x32-10, a counter-based generator (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Philox 4x32-10, a counter-based generator (Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2,
+// 3").
 //
 // The same (key, counter) gives the same numbers on every device, in any order, with no state to carry.
 #pragma once

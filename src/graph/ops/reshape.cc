@@ -17,11 +17,12 @@ class ReshapeOp final : public Op {
     expect_inputs(*this, inputs, 1, 1);
     const TensorType out{inputs[0].dtype, dims_};
     if (out.rank() > Shape::kMaxRank) {
-      fail(ErrorCode::invalid_argument, "reshape: expected at most {} dimensions, found {}", Shape::kMaxRank, out.rank());
+      fail(ErrorCode::invalid_argument, "reshape: expected at most {} dimensions, found {}", Shape::kMaxRank,
+           out.rank());
     }
     if (out.elements() != inputs[0].elements()) {
-      fail(ErrorCode::invalid_argument, "reshape: expected as many elements as {}, found {}", to_string(inputs[0]),
-           to_string(out));
+      fail(ErrorCode::invalid_argument, "reshape: expected as many elements as {}, found {}",
+           to_string(inputs[0]), to_string(out));
     }
     return out;
   }

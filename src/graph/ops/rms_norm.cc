@@ -6,12 +6,15 @@
 
 namespace ingot::graph {
 
-std::string RmsNormOp::attributes() const { return fmt::format("eps={}", eps_); }
+std::string RmsNormOp::attributes() const {
+  return fmt::format("eps={}", eps_);
+}
 
 TensorType RmsNormOp::infer(std::span<const TensorType> inputs) const {
   expect_inputs(*this, inputs, 2, 2);
   expect_dtype(*this, "x", inputs[0], DType::f32);
-  if (inputs[0].rank() == 0) fail(ErrorCode::invalid_argument, "rms_norm: expected x of rank >= 1, found a scalar");
+  if (inputs[0].rank() == 0)
+    fail(ErrorCode::invalid_argument, "rms_norm: expected x of rank >= 1, found a scalar");
   expect_rank(*this, "the weight", inputs[1], 1);
   expect_weight(*this, "the weight", inputs[1]);
   expect_dim(*this, "the weight", inputs[1].dim(0), inputs[0].dim(-1));

@@ -14,8 +14,8 @@ TensorType RopeOp::infer(std::span<const TensorType> inputs) const {
   const int64_t rotary = inputs[1].dim(1).extent();
   const int64_t head_dim = inputs[0].dim(2).extent();
   if (rotary % 2 != 0 || rotary > head_dim) {
-    fail(ErrorCode::invalid_argument, "rope: expected an even number of rotary dimensions <= {}, found {}", head_dim,
-         rotary);
+    fail(ErrorCode::invalid_argument, "rope: expected an even number of rotary dimensions <= {}, found {}",
+         head_dim, rotary);
   }
   return inputs[0];
 }
@@ -30,8 +30,8 @@ void RopeOp::reference(std::span<const Tensor> inputs, const Tensor& output) con
   const int64_t heads = output.shape[1];
   const int64_t head_dim = output.shape[2];
   const int64_t pairs = inputs[1].shape[1] / 2;
-  const int64_t step = style_ == RopeStyle::half ? 1 : 2;          // between a pair and the next
-  const int64_t partner = style_ == RopeStyle::half ? pairs : 1;   // from a pair's first to its second
+  const int64_t step = style_ == RopeStyle::half ? 1 : 2;         // between a pair and the next
+  const int64_t partner = style_ == RopeStyle::half ? pairs : 1;  // from a pair's first to its second
   for (int64_t t = 0; t < output.shape[0]; ++t) {
     const float* cosine = inputs[1].f32() + t * 2 * pairs;
     const float* sine = cosine + pairs;

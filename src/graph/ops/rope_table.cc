@@ -52,8 +52,8 @@ struct YarnRamp {
 
 std::vector<float> rope_frequencies(const RopeScaling& scaling, int64_t rotary_dims) {
   if (rotary_dims <= 0 || rotary_dims % 2 != 0) {
-    fail(ErrorCode::invalid_argument, "rope_table: expected an even number of rotary dimensions > 0, found {}",
-         rotary_dims);
+    fail(ErrorCode::invalid_argument,
+         "rope_table: expected an even number of rotary dimensions > 0, found {}", rotary_dims);
   }
   std::vector<float> frequencies;
   const YarnRamp ramp(scaling, rotary_dims);
@@ -62,9 +62,14 @@ std::vector<float> rope_frequencies(const RopeScaling& scaling, int64_t rotary_d
     const float exponent = static_cast<float>(2 * pair) / static_cast<float>(rotary_dims);
     double frequency = 1.0F / std::pow(static_cast<float>(scaling.theta), exponent);
     switch (scaling.kind) {
-      case RopeScaling::Kind::none: break;
-      case RopeScaling::Kind::linear: frequency /= scaling.factor; break;
-      case RopeScaling::Kind::llama3: frequency = llama3_frequency(scaling, frequency); break;
+      case RopeScaling::Kind::none:
+        break;
+      case RopeScaling::Kind::linear:
+        frequency /= scaling.factor;
+        break;
+      case RopeScaling::Kind::llama3:
+        frequency = llama3_frequency(scaling, frequency);
+        break;
       case RopeScaling::Kind::yarn:
         frequency = frequency / scaling.factor * ramp(pair) + frequency * (1 - ramp(pair));
         break;
@@ -80,11 +85,14 @@ RopeTableOp::RopeTableOp(const RopeScaling& scaling, int64_t rotary_dims)
 std::string RopeTableOp::attributes() const {
   std::string text = fmt::format("dims={}, theta={}", 2 * frequencies_.size(), scaling_.theta);
   switch (scaling_.kind) {
-    case RopeScaling::Kind::none: break;
-    case RopeScaling::Kind::linear: text += fmt::format(", linear factor={}", scaling_.factor); break;
+    case RopeScaling::Kind::none:
+      break;
+    case RopeScaling::Kind::linear:
+      text += fmt::format(", linear factor={}", scaling_.factor);
+      break;
     case RopeScaling::Kind::llama3:
-      text += fmt::format(", llama3 factor={} low={} high={} original={}", scaling_.factor, scaling_.low_freq_factor,
-                          scaling_.high_freq_factor, scaling_.original_positions);
+      text += fmt::format(", llama3 factor={} low={} high={} original={}", scaling_.factor,
+                          scaling_.low_freq_factor, scaling_.high_freq_factor, scaling_.original_positions);
       break;
     case RopeScaling::Kind::yarn:
       text += fmt::format(", yarn factor={} beta={}..{} original={} attention={}{}", scaling_.factor,
@@ -121,7 +129,8 @@ void RopeTableOp::reference(std::span<const Tensor> inputs, const Tensor& output
   }
 }
 
-Value rope_table(Graph& graph, Value positions, const RopeScaling& scaling, int64_t rotary_dims, std::string label) {
+Value rope_table(Graph& graph, Value positions, const RopeScaling& scaling, int64_t rotary_dims,
+                 std::string label) {
   return graph.append(std::make_shared<RopeTableOp>(scaling, rotary_dims), {positions}, std::move(label));
 }
 

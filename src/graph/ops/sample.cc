@@ -21,7 +21,8 @@ class SampleOp final : public Op {
     expect_dtype(*this, "sampling_i32", inputs[2], DType::i32);
     expect_rank(*this, "counts", inputs[3], 2);
     expect_dtype(*this, "counts", inputs[3], DType::i32);
-    for (size_t i = 1; i < 3; ++i) expect_dim(*this, "the parameters' rows", inputs[i].dim(0), inputs[0].dim(0));
+    for (size_t i = 1; i < 3; ++i)
+      expect_dim(*this, "the parameters' rows", inputs[i].dim(0), inputs[0].dim(0));
     expect_dim(*this, "sampling_f32's columns", inputs[1].dim(1), kSamplingFloats);
     expect_dim(*this, "sampling_i32's columns", inputs[2].dim(1), kSamplingInts);
     expect_dim(*this, "the counts' columns", inputs[3].dim(1), inputs[0].dim(1));
@@ -58,11 +59,13 @@ SamplerRow sampler_row(const Tensor& floats, const Tensor& ints, int64_t r) {
           .frequency_penalty = f[kFrequencyPenalty],
           .presence_penalty = f[kPresencePenalty],
           .top_k = i[kTopK],
-          .seed = static_cast<uint64_t>(static_cast<uint32_t>(i[kSeedHigh])) << 32 | static_cast<uint32_t>(i[kSeedLow]),
+          .seed = static_cast<uint64_t>(static_cast<uint32_t>(i[kSeedHigh])) << 32 |
+                  static_cast<uint32_t>(i[kSeedLow]),
           .position = static_cast<uint32_t>(i[kPosition])};
 }
 
-void set_sampler_row(const Tensor& floats, const Tensor& ints, int64_t r, const SamplerRow& row, int32_t counts_row) {
+void set_sampler_row(const Tensor& floats, const Tensor& ints, int64_t r, const SamplerRow& row,
+                     int32_t counts_row) {
   float* f = floats.as<float>() + r * kSamplingFloats;
   int32_t* i = ints.as<int32_t>() + r * kSamplingInts;
   f[kTemperature] = row.temperature;

@@ -21,7 +21,8 @@ enum SamplingInt : int64_t { kTopK, kSeedLow, kSeedHigh, kPosition, kCountsRow, 
 
 /// The parameters of row r of both step inputs.
 SamplerRow sampler_row(const Tensor& floats, const Tensor& ints, int64_t r);
-void set_sampler_row(const Tensor& floats, const Tensor& ints, int64_t r, const SamplerRow& row, int32_t counts_row);
+void set_sampler_row(const Tensor& floats, const Tensor& ints, int64_t r, const SamplerRow& row,
+                     int32_t counts_row);
 
 /// The token counts that row r's sequence has in `counts` [N, vocab]; empty where counts_row is negative.
 std::span<const int32_t> sampler_counts(const Tensor& ints, const Tensor& counts, int64_t r);

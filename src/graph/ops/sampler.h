@@ -1,7 +1,8 @@
 // The sampler of one row: logits and a sequence's parameters in, a token id out.
 //
 // The filters run in this order, each on what the one before left:
-//   1. penalties: repetition (Keskar et al., 2019: divides positive logits, multiplies negative ones) on tokens
+//   1. penalties: repetition (Keskar et al., 2019: divides positive logits, multiplies negative ones) on
+//   tokens
 //      of the prompt and of the generated text; frequency x count and presence are subtracted for generated
 //      tokens only
 //   2. temperature divides the logits; 0 means greedy: the highest logit, the lowest id on a tie

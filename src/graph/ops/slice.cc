@@ -7,7 +7,9 @@
 
 namespace ingot::graph {
 
-std::string SliceOp::attributes() const { return fmt::format("axis={}, {}:{}", axis_, begin_, end_); }
+std::string SliceOp::attributes() const {
+  return fmt::format("axis={}, {}:{}", axis_, begin_, end_);
+}
 
 TensorType SliceOp::infer(std::span<const TensorType> inputs) const {
   expect_inputs(*this, inputs, 1, 1);
@@ -16,14 +18,17 @@ TensorType SliceOp::infer(std::span<const TensorType> inputs) const {
   }
   const int64_t extent = inputs[0].dim(axis_).extent();
   if (begin_ < 0 || begin_ > end_ || end_ > extent) {
-    fail(ErrorCode::invalid_argument, "slice: expected a range within 0:{}, found {}:{}", extent, begin_, end_);
+    fail(ErrorCode::invalid_argument, "slice: expected a range within 0:{}, found {}:{}", extent, begin_,
+         end_);
   }
   TensorType out = inputs[0];
   out.dims[static_cast<size_t>(axis_)] = end_ - begin_;
   return out;
 }
 
-Cost SliceOp::cost(std::span<const Tensor>, const Tensor& output) const { return copy_cost(output); }
+Cost SliceOp::cost(std::span<const Tensor>, const Tensor& output) const {
+  return copy_cost(output);
+}
 
 void SliceOp::reference(std::span<const Tensor> inputs, const Tensor& output) const {
   // Seen from the axis, both arrays are [outer, extent, inner bytes].

@@ -1,8 +1,9 @@
-// attention: online softmax over blocks of keys (Milakov and Gimelshein, 2018; Dao et al., 2022): scores of one
-// block at a time, never the score matrix.
+// attention: online softmax over blocks of keys (Milakov and Gimelshein, 2018; Dao et al., 2022): scores of
+// one block at a time, never the score matrix.
 //
-// Prompt rows run over their keys in one piece. A generated row's keys are split into pieces of kSplitKeys by the
-// sequence's own length and joined in order (flash decoding), so that one long sequence keeps every thread busy.
+// Prompt rows run over their keys in one piece. A generated row's keys are split into pieces of kSplitKeys by
+// the sequence's own length and joined in order (flash decoding), so that one long sequence keeps every
+// thread busy.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/kernels/attention.cc"
 // clang-format off
@@ -28,11 +29,11 @@ constexpr int64_t kSplitKeys = 512;
 
 /// One sequence's keys and values of one key head.
 struct CacheRows {
-  const float* keys;       // [C, kv_heads, page_tokens, head_dim], offset to the head
+  const float* keys;  // [C, kv_heads, page_tokens, head_dim], offset to the head
   const float* values;
-  const int32_t* pages;    // the sequence's row of the block table
+  const int32_t* pages;  // the sequence's row of the block table
   int64_t page_tokens;
-  int64_t page_stride;     // floats from a page to the next: kv_heads * page_tokens * head_dim
+  int64_t page_stride;  // floats from a page to the next: kv_heads * page_tokens * head_dim
   int64_t head_dim;
 
   int64_t offset(int64_t position) const {
@@ -54,7 +55,8 @@ namespace ingot::cpu::HWY_NAMESPACE {
 
 /// scores[k] = query · rows[k] for kKeys keys, whose chains of multiply-adds hide each other's latency.
 template <int kKeys>
-HWY_INLINE void dot_keys(F32 d, const float* query, const float* const* rows, int64_t head_dim, float* scores) {
+HWY_INLINE void dot_keys(F32 d, const float* query, const float* const* rows, int64_t head_dim,
+                         float* scores) {
   VecF32 sums[kKeys];
   HWY_UNROLL(8)
   for (int k = 0; k < kKeys; ++k) sums[k] = hn::Zero(d);
@@ -76,8 +78,8 @@ HWY_INLINE void dot_keys(F32 d, const float* query, const float* const* rows, in
 
 /// kVectors vectors of out at `i`: out * scale + sum over the keys of weight * value.
 template <int kVectors>
-HWY_INLINE void add_values_at(F32 d, const float* const* rows, const float* weights, int64_t keys, VecF32 scale,
-                              float* out, int64_t i) {
+HWY_INLINE void add_values_at(F32 d, const float* const* rows, const float* weights, int64_t keys,
+                              VecF32 scale, float* out, int64_t i) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 sums[kVectors];
   HWY_UNROLL(8)
@@ -85,7 +87,8 @@ HWY_INLINE void add_values_at(F32 d, const float* const* rows, const float* weig
   for (int64_t k = 0; k < keys; ++k) {
     const auto weight = hn::Set(d, weights[k]);
     HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) sums[v] = hn::MulAdd(weight, hn::LoadU(d, rows[k] + i + v * lanes), sums[v]);
+    for (int v = 0; v < kVectors; ++v)
+      sums[v] = hn::MulAdd(weight, hn::LoadU(d, rows[k] + i + v * lanes), sums[v]);
   }
   HWY_UNROLL(8)
   for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[v], d, out + i + v * lanes);
@@ -97,8 +100,10 @@ HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto old_scale = hn::Set(d, scale);
   int64_t i = 0;
-  for (; i + 8 * lanes <= head_dim; i += 8 * lanes) add_values_at<8>(d, rows, weights, keys, old_scale, out, i);
-  for (; i + 4 * lanes <= head_dim; i += 4 * lanes) add_values_at<4>(d, rows, weights, keys, old_scale, out, i);
+  for (; i + 8 * lanes <= head_dim; i += 8 * lanes)
+    add_values_at<8>(d, rows, weights, keys, old_scale, out, i);
+  for (; i + 4 * lanes <= head_dim; i += 4 * lanes)
+    add_values_at<4>(d, rows, weights, keys, old_scale, out, i);
   for (; i + lanes <= head_dim; i += lanes) add_values_at<1>(d, rows, weights, keys, old_scale, out, i);
   if (i == head_dim) return;
   const auto rest = static_cast<size_t>(head_dim - i);
@@ -110,8 +115,8 @@ HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights
 }
 
 /// Keys begin … end for `heads` query heads of one row that share a key head. query, out: [heads, head_dim].
-void attend(const CacheRows& cache, const float* query, int64_t heads, float scale, int64_t begin, int64_t end,
-            Partial* partials, float* out) {
+void attend(const CacheRows& cache, const float* query, int64_t heads, float scale, int64_t begin,
+            int64_t end, Partial* partials, float* out) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t head_dim = cache.head_dim;
@@ -155,8 +160,8 @@ void attend(const CacheRows& cache, const float* query, int64_t heads, float sca
 }
 
 /// out = sum over pieces of exp(max - highest) * part, divided by the sums' total. parts: [pieces, head_dim].
-void join(const Partial* partials, const float* parts, int64_t pieces, int64_t piece_stride, int64_t part_stride,
-          float* out, int64_t head_dim) {
+void join(const Partial* partials, const float* parts, int64_t pieces, int64_t piece_stride,
+          int64_t part_stride, float* out, int64_t head_dim) {
   const F32 d;
   float highest = -std::numeric_limits<float>::infinity();
   for (int64_t p = 0; p < pieces; ++p) highest = std::max(highest, partials[p * piece_stride].max);
@@ -233,7 +238,9 @@ struct Attention {
   const float* query(int64_t row, int64_t kv_head) const {
     return q.f32() + (row * heads + kv_head * group) * head_dim;
   }
-  float* output(int64_t row, int64_t kv_head) const { return out + (row * heads + kv_head * group) * head_dim; }
+  float* output(int64_t row, int64_t kv_head) const {
+    return out + (row * heads + kv_head * group) * head_dim;
+  }
   /// Rows that pad the step belong to no sequence: they are zero.
   void clear_padding() const {
     const int64_t end = seq_start[sequences];
@@ -256,7 +263,9 @@ struct Attention {
 };
 
 /// Pieces that a context of `keys` positions is split into.
-int64_t pieces_of(int64_t keys) { return (keys + kSplitKeys - 1) / kSplitKeys; }
+int64_t pieces_of(int64_t keys) {
+  return (keys + kSplitKeys - 1) / kSplitKeys;
+}
 
 }  // namespace
 
@@ -281,8 +290,8 @@ void launch_attention_prefill(Backend& backend, const Launch& launch) {
       Partial* partial = partials + row * attention.heads + kv_head * attention.group;
       float* out = attention.output(row, kv_head);
       HWY_DYNAMIC_DISPATCH(attend)
-      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group, attention.op.scale(),
-       attention.first_key(position), position + 1, partial, out);
+      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group,
+       attention.op.scale(), attention.first_key(position), position + 1, partial, out);
       for (int64_t h = 0; h < attention.group; ++h) {
         float* head = out + h * attention.head_dim;
         HWY_DYNAMIC_DISPATCH(join)(partial + h, head, 1, 0, 0, head, attention.head_dim);
@@ -327,8 +336,8 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
       const int64_t at = (row * most_pieces + piece) * heads + kv_head * attention.group;
       if (piece >= pieces_of(position + 1)) continue;
       HWY_DYNAMIC_DISPATCH(attend)
-      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group, attention.op.scale(), first,
-       last, partials + at, parts + at * head_dim);
+      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group,
+       attention.op.scale(), first, last, partials + at, parts + at * head_dim);
     }
   });
   for (int64_t row = 0; row < rows; ++row) {
@@ -339,8 +348,8 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t at = (row * most_pieces + first_piece) * heads + h;
       HWY_DYNAMIC_DISPATCH(join)
-      (partials + at, parts + at * head_dim, pieces, heads, heads * head_dim, attention.out + (row * heads + h) * head_dim,
-       head_dim);
+      (partials + at, parts + at * head_dim, pieces, heads, heads * head_dim,
+       attention.out + (row * heads + h) * head_dim, head_dim);
     }
   }
 }

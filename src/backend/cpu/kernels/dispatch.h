@@ -14,10 +14,17 @@ namespace ingot::cpu {
 template <class F>
 void with_weight(const graph::Tensor& tensor, F&& f) {
   switch (tensor.dtype) {
-    case DType::f32: f(tensor.as<const float>()); return;
-    case DType::f16: f(tensor.as<const dtype::F16>()); return;
-    case DType::bf16: f(tensor.as<const dtype::Bf16>()); return;
-    default: INGOT_CHECK(false, "a kernel got a weight of type {}", to_string(tensor.dtype));
+    case DType::f32:
+      f(tensor.as<const float>());
+      return;
+    case DType::f16:
+      f(tensor.as<const dtype::F16>());
+      return;
+    case DType::bf16:
+      f(tensor.as<const dtype::Bf16>());
+      return;
+    default:
+      INGOT_CHECK(false, "a kernel got a weight of type {}", to_string(tensor.dtype));
   }
 }
 

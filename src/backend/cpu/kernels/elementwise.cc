@@ -23,7 +23,9 @@ struct Mul {
 };
 
 /// exp(x), infinite from 89 on. Highway's is defined up to 104 only and wraps around beyond.
-HWY_INLINE VecF32 exp_of_any(F32 d, VecF32 x) { return hn::Exp(d, hn::Min(x, hn::Set(d, 104.0F))); }
+HWY_INLINE VecF32 exp_of_any(F32 d, VecF32 x) {
+  return hn::Exp(d, hn::Min(x, hn::Set(d, 104.0F)));
+}
 
 struct Silu {
   HWY_INLINE VecF32 operator()(F32 d, VecF32 x) const {
@@ -80,16 +82,34 @@ void binary(const float* a, const W* b, float* out, int64_t elements, const F& f
       });
 }
 
-void silu(const float* x, float* out, int64_t elements) { unary(x, out, elements, Silu()); }
-void gelu_erf(const float* x, float* out, int64_t elements) { unary(x, out, elements, GeluErf()); }
-void gelu_tanh(const float* x, float* out, int64_t elements) { unary(x, out, elements, GeluTanh()); }
+void silu(const float* x, float* out, int64_t elements) {
+  unary(x, out, elements, Silu());
+}
+void gelu_erf(const float* x, float* out, int64_t elements) {
+  unary(x, out, elements, GeluErf());
+}
+void gelu_tanh(const float* x, float* out, int64_t elements) {
+  unary(x, out, elements, GeluTanh());
+}
 
-void add_f32(const float* a, const float* b, float* out, int64_t n) { binary(a, b, out, n, Add()); }
-void add_f16(const float* a, const dtype::F16* b, float* out, int64_t n) { binary(a, b, out, n, Add()); }
-void add_bf16(const float* a, const dtype::Bf16* b, float* out, int64_t n) { binary(a, b, out, n, Add()); }
-void mul_f32(const float* a, const float* b, float* out, int64_t n) { binary(a, b, out, n, Mul()); }
-void mul_f16(const float* a, const dtype::F16* b, float* out, int64_t n) { binary(a, b, out, n, Mul()); }
-void mul_bf16(const float* a, const dtype::Bf16* b, float* out, int64_t n) { binary(a, b, out, n, Mul()); }
+void add_f32(const float* a, const float* b, float* out, int64_t n) {
+  binary(a, b, out, n, Add());
+}
+void add_f16(const float* a, const dtype::F16* b, float* out, int64_t n) {
+  binary(a, b, out, n, Add());
+}
+void add_bf16(const float* a, const dtype::Bf16* b, float* out, int64_t n) {
+  binary(a, b, out, n, Add());
+}
+void mul_f32(const float* a, const float* b, float* out, int64_t n) {
+  binary(a, b, out, n, Mul());
+}
+void mul_f16(const float* a, const dtype::F16* b, float* out, int64_t n) {
+  binary(a, b, out, n, Mul());
+}
+void mul_bf16(const float* a, const dtype::Bf16* b, float* out, int64_t n) {
+  binary(a, b, out, n, Mul());
+}
 
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -147,25 +167,38 @@ void launch_silu(Backend& backend, const Launch& launch) {
 
 void launch_gelu(Backend& backend, const Launch& launch) {
   const auto& op = static_cast<const graph::GeluOp&>(*launch.op);
-  launch_unary(backend, launch,
-               op.kind() == graph::GeluKind::erf ? HWY_DYNAMIC_DISPATCH(gelu_erf) : HWY_DYNAMIC_DISPATCH(gelu_tanh));
+  launch_unary(
+      backend, launch,
+      op.kind() == graph::GeluKind::erf ? HWY_DYNAMIC_DISPATCH(gelu_erf) : HWY_DYNAMIC_DISPATCH(gelu_tanh));
 }
 
 void launch_add(Backend& backend, const Launch& launch) {
   const Tensor& b = launch.inputs[1];
   switch (b.dtype) {
-    case DType::f16: launch_rows(backend, launch, b.as<const dtype::F16>(), HWY_DYNAMIC_DISPATCH(add_f16)); break;
-    case DType::bf16: launch_rows(backend, launch, b.as<const dtype::Bf16>(), HWY_DYNAMIC_DISPATCH(add_bf16)); break;
-    default: launch_rows(backend, launch, b.as<const float>(), HWY_DYNAMIC_DISPATCH(add_f32)); break;
+    case DType::f16:
+      launch_rows(backend, launch, b.as<const dtype::F16>(), HWY_DYNAMIC_DISPATCH(add_f16));
+      break;
+    case DType::bf16:
+      launch_rows(backend, launch, b.as<const dtype::Bf16>(), HWY_DYNAMIC_DISPATCH(add_bf16));
+      break;
+    default:
+      launch_rows(backend, launch, b.as<const float>(), HWY_DYNAMIC_DISPATCH(add_f32));
+      break;
   }
 }
 
 void launch_mul(Backend& backend, const Launch& launch) {
   const Tensor& b = launch.inputs[1];
   switch (b.dtype) {
-    case DType::f16: launch_rows(backend, launch, b.as<const dtype::F16>(), HWY_DYNAMIC_DISPATCH(mul_f16)); break;
-    case DType::bf16: launch_rows(backend, launch, b.as<const dtype::Bf16>(), HWY_DYNAMIC_DISPATCH(mul_bf16)); break;
-    default: launch_rows(backend, launch, b.as<const float>(), HWY_DYNAMIC_DISPATCH(mul_f32)); break;
+    case DType::f16:
+      launch_rows(backend, launch, b.as<const dtype::F16>(), HWY_DYNAMIC_DISPATCH(mul_f16));
+      break;
+    case DType::bf16:
+      launch_rows(backend, launch, b.as<const dtype::Bf16>(), HWY_DYNAMIC_DISPATCH(mul_bf16));
+      break;
+    default:
+      launch_rows(backend, launch, b.as<const float>(), HWY_DYNAMIC_DISPATCH(mul_f32));
+      break;
   }
 }
 

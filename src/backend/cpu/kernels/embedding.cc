@@ -38,7 +38,8 @@ void launch_embedding(backend::Backend& backend, const backend::Launch& launch) 
   parallel_items(pool_of(backend), ids.shape[0], width, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t row = ids.i32()[t];
-      INGOT_CHECK(row >= 0 && row < table.shape[0], "embedding: id {} of a table of {} rows", row, table.shape[0]);
+      INGOT_CHECK(row >= 0 && row < table.shape[0], "embedding: id {} of a table of {} rows", row,
+                  table.shape[0]);
       HWY_DYNAMIC_DISPATCH(embedding_row)(table, row, out + t * width, width);
     }
   });

@@ -20,8 +20,8 @@ HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
 // Partial sums of a dot product: enough to hide a multiply-add's latency while the weights come in as one
-// sequential stream, which the hardware prefetchers follow best (measured on 2 Zen 5 cores: one stream 47 GB/s,
-// four rows at a time 43 GB/s, of 48 GB/s).
+// sequential stream, which the hardware prefetchers follow best (measured on 2 Zen 5 cores: one stream 47
+// GB/s, four rows at a time 43 GB/s, of 48 GB/s).
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
 constexpr int kChains = 8;
 #else
@@ -34,7 +34,8 @@ constexpr int64_t kPrefetchBytes = 4096;
 
 /// kRows dot products with one weight row: out[r * out_stride] = sum over k of x[r, k] weight[k] + bias.
 template <int kRows, typename W>
-HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, float bias, float* out, int64_t out_stride) {
+HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, float bias, float* out,
+                         int64_t out_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 sums[kRows][kChains];
@@ -57,7 +58,8 @@ HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, float bias
       for (int r = 0; r < kRows; ++r) sums[r][c] = hn::MulAdd(w, hn::LoadU(d, x + r * in + at), sums[r][c]);
     }
   }
-  for (int c = 0; k < in; k += lanes, ++c) {  // fewer than kChains vectors are left, the last one may be partial
+  for (int c = 0; k < in;
+       k += lanes, ++c) {  // fewer than kChains vectors are left, the last one may be partial
     const auto rest = static_cast<size_t>(std::min(lanes, in - k));
     const bool whole = in - k >= lanes;
     const auto w = whole ? load_f32(d, weight + k) : load_f32_tail(d, weight + k, rest);
@@ -99,8 +101,8 @@ void linear_out_in(const graph::Tensor& x, const graph::Tensor& weight, const gr
 
 /// kVectors x Lanes outputs of kRows rows for a weight [in, out]; each output runs over the inputs in order.
 template <int kVectors, int kRows, typename W>
-HWY_INLINE void column_block(const float* x, int64_t in, const W* weight, int64_t weight_stride, const float* bias,
-                             float* out, int64_t out_stride) {
+HWY_INLINE void column_block(const float* x, int64_t in, const W* weight, int64_t weight_stride,
+                             const float* bias, float* out, int64_t out_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 sums[kRows][kVectors];
@@ -200,12 +202,14 @@ void launch_linear_decode(backend::Backend& backend, const backend::Launch& laun
   const auto part = out_in ? HWY_DYNAMIC_DISPATCH(linear_out_in) : HWY_DYNAMIC_DISPATCH(linear_in_out);
   const int64_t outputs = launch.output.shape[1];
   if (x.shape[0] == 0 || outputs == 0) return;
-  // Whole blocks of 64 outputs (four AVX-512 vectors of columns). A chunk has at least 64 KiB of weights, so that
-  // the stream is seldom broken, and a thread gets some eight, so that a slow core does not hold up the others.
+  // Whole blocks of 64 outputs (four AVX-512 vectors of columns). A chunk has at least 64 KiB of weights, so
+  // that the stream is seldom broken, and a thread gets some eight, so that a slow core does not hold up the
+  // others.
   constexpr int64_t kBlock = 64;
   constexpr int64_t kChunkBytes = int64_t{64} << 10;
   ThreadPool& pool = pool_of(backend);
-  const int64_t output_bytes = std::max<int64_t>(1, x.shape[1] * static_cast<int64_t>(dtype_bytes(weight.dtype)));
+  const int64_t output_bytes =
+      std::max<int64_t>(1, x.shape[1] * static_cast<int64_t>(dtype_bytes(weight.dtype)));
   const int64_t least = std::max(kChunkBytes / output_bytes, outputs / (8 * pool.threads()));
   const int64_t grain = std::max(kBlock, least / kBlock * kBlock);
   pool.parallel_for(outputs, grain,

@@ -1,10 +1,10 @@
 // linear for prompt tokens (many rows): bound by multiply-adds.
 //
 // Vectors run along the rows: the rows are transposed once, into tiles of kTileVectors x Lanes rows, and each
-// weight is decoded once per pass over a tile's rows and broadcast. Weights keep their own order, so decoding them
-// costs one load and one store a vector (transposing them instead cost as much as the products did). Blocking after
-// Goto and van de Geijn (2008). Every output's sum runs over the inputs in order, in a lane of its own: rows do not
-// see each other.
+// weight is decoded once per pass over a tile's rows and broadcast. Weights keep their own order, so decoding
+// them costs one load and one store a vector (transposing them instead cost as much as the products did).
+// Blocking after Goto and van de Geijn (2008). Every output's sum runs over the inputs in order, in a lane of
+// its own: rows do not see each other.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/kernels/linear_prefill.cc"
 // clang-format off
@@ -24,10 +24,11 @@
 #define INGOT_CPU_LINEAR_PREFILL_SIZES
 namespace ingot::cpu {
 
-constexpr int64_t kDepth = 192;  // inputs of a pass: a tile of 32 rows takes 24 KiB, so that weights and sums fit beside it
+constexpr int64_t kDepth =
+    192;  // inputs of a pass: a tile of 32 rows takes 24 KiB, so that weights and sums fit beside it
 constexpr int64_t kBlockOutputs = 96;  // outputs that a thread takes at a time at most
 constexpr int64_t kOutputStep = 12;    // blocks are multiples of it, as of every target's kOutputs
-constexpr int64_t kMaxTileRows = 32;  // of every target: two 64-byte vectors
+constexpr int64_t kMaxTileRows = 32;   // of every target: two 64-byte vectors
 
 struct PrefillLinear {
   const graph::Tensor& x;       // f32 [rows, in]
@@ -35,13 +36,17 @@ struct PrefillLinear {
   const graph::Tensor* bias;    // [out] or null
   const graph::Tensor& output;  // f32 [rows, out]
   bool out_in;
-  float* tiles;                 // f32 [tiles, in, tile rows]: x transposed, rows beyond the last zero
+  float* tiles;  // f32 [tiles, in, tile rows]: x transposed, rows beyond the last zero
 };
 
 /// Rows in whole tiles.
-constexpr int64_t padded_rows(int64_t rows) { return (rows + kMaxTileRows - 1) / kMaxTileRows * kMaxTileRows; }
+constexpr int64_t padded_rows(int64_t rows) {
+  return (rows + kMaxTileRows - 1) / kMaxTileRows * kMaxTileRows;
+}
 /// Floats a thread needs: a block's decoded weights and its outputs before they are transposed back.
-constexpr int64_t thread_floats(int64_t rows) { return kBlockOutputs * (kDepth + padded_rows(rows)); }
+constexpr int64_t thread_floats(int64_t rows) {
+  return kBlockOutputs * (kDepth + padded_rows(rows));
+}
 
 }  // namespace ingot::cpu
 #endif
@@ -56,21 +61,27 @@ constexpr int kOutputs = 12;
 constexpr int kOutputs = 6;
 #endif
 static_assert(kOutputStep % kOutputs == 0 && kBlockOutputs % kOutputStep == 0);
-constexpr int kTileVectors = HWY_TARGET == HWY_SCALAR ? 4 : 2;  // rows of a tile, in vectors: a multiple of 4 rows
+constexpr int kTileVectors =
+    HWY_TARGET == HWY_SCALAR ? 4 : 2;  // rows of a tile, in vectors: a multiple of 4 rows
 static_assert(kTileVectors * HWY_MAX_BYTES / 4 <= kMaxTileRows);
 
-int64_t tile_rows() { return static_cast<int64_t>(kTileVectors * hn::Lanes(F32())); }
+int64_t tile_rows() {
+  return static_cast<int64_t>(kTileVectors * hn::Lanes(F32()));
+}
 
 /// to[i * to_stride + j] = from[j * from_stride + i] for i < count, j < 4.
-HWY_INLINE void transpose4(const float* from, int64_t from_stride, int64_t count, float* to, int64_t to_stride) {
+HWY_INLINE void transpose4(const float* from, int64_t from_stride, int64_t count, float* to,
+                           int64_t to_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   HWY_ALIGN float mixed[4 * HWY_MAX_BYTES / 4];
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     hn::StoreInterleaved4(hn::LoadU(d, from + i), hn::LoadU(d, from + from_stride + i),
-                          hn::LoadU(d, from + 2 * from_stride + i), hn::LoadU(d, from + 3 * from_stride + i), d, mixed);
-    for (int64_t k = 0; k < lanes; ++k) std::memcpy(to + (i + k) * to_stride, mixed + 4 * k, 4 * sizeof(float));
+                          hn::LoadU(d, from + 2 * from_stride + i), hn::LoadU(d, from + 3 * from_stride + i),
+                          d, mixed);
+    for (int64_t k = 0; k < lanes; ++k)
+      std::memcpy(to + (i + k) * to_stride, mixed + 4 * k, 4 * sizeof(float));
   }
   for (; i < count; ++i) {
     for (int64_t j = 0; j < 4; ++j) to[i * to_stride + j] = from[j * from_stride + i];
@@ -110,7 +121,8 @@ void decode_weights(const PrefillLinear& linear, int64_t first, int64_t count, i
         float* to = decoded + n * kDepth;
         for_vectors(
             d, depth, [&](int64_t k) HWY_ATTR { hn::StoreU(load_f32(d, row + k), d, to + k); },
-            [&](int64_t k, size_t rest) HWY_ATTR { store_tail(d, load_f32_tail(d, row + k, rest), to + k, rest); });
+            [&](int64_t k, size_t rest)
+                HWY_ATTR { store_tail(d, load_f32_tail(d, row + k, rest), to + k, rest); });
       }
     } else {
       HWY_ALIGN float columns[4 * kBlockOutputs];  // 4 inputs of all outputs
@@ -121,7 +133,8 @@ void decode_weights(const PrefillLinear& linear, int64_t first, int64_t count, i
           float* to = columns + i * kBlockOutputs;
           for_vectors(
               d, count, [&](int64_t n) HWY_ATTR { hn::StoreU(load_f32(d, row + n), d, to + n); },
-              [&](int64_t n, size_t rest) HWY_ATTR { store_tail(d, load_f32_tail(d, row + n, rest), to + n, rest); });
+              [&](int64_t n, size_t rest)
+                  HWY_ATTR { store_tail(d, load_f32_tail(d, row + n, rest), to + n, rest); });
         }
         if (some == 4) {
           transpose4(columns, kBlockOutputs, count, decoded + k, kDepth);
@@ -136,17 +149,19 @@ void decode_weights(const PrefillLinear& linear, int64_t first, int64_t count, i
   for (int64_t n = count; n < padded; ++n) std::fill_n(decoded + n * kDepth, depth, 0.0F);
 }
 
-/// kOutputs x kVectors vectors of rows: sums[n * sums_stride + row] += sum over k of weights[n, k] rows[k, row].
+/// kOutputs x kVectors vectors of rows: sums[n * sums_stride + row] += sum over k of weights[n, k] rows[k,
+/// row].
 template <int kVectors>
-HWY_INLINE void multiply(const float* rows, int64_t width, const float* weights, int64_t depth, bool first, float* sums,
-                         int64_t sums_stride) {
+HWY_INLINE void multiply(const float* rows, int64_t width, const float* weights, int64_t depth, bool first,
+                         float* sums, int64_t sums_stride) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 acc[kOutputs][kVectors];
   HWY_UNROLL(12)
   for (int n = 0; n < kOutputs; ++n) {
     HWY_UNROLL(2)
-    for (int v = 0; v < kVectors; ++v) acc[n][v] = first ? hn::Zero(d) : hn::LoadU(d, sums + n * sums_stride + v * lanes);
+    for (int v = 0; v < kVectors; ++v)
+      acc[n][v] = first ? hn::Zero(d) : hn::LoadU(d, sums + n * sums_stride + v * lanes);
   }
   for (int64_t k = 0; k < depth; ++k) {
     VecF32 x[kVectors];
@@ -174,7 +189,7 @@ void prefill_block(const PrefillLinear& linear, int64_t first, int64_t count, fl
   const int64_t width = tile_rows();
   const int64_t lanes = width / kTileVectors;
   const int64_t stride = padded_rows(rows);
-  float* decoded = scratch;                      // [kBlockOutputs, kDepth]
+  float* decoded = scratch;                        // [kBlockOutputs, kDepth]
   float* sums = scratch + kBlockOutputs * kDepth;  // [kBlockOutputs, stride]
   for (int64_t k0 = 0; k0 < in || k0 == 0; k0 += kDepth) {
     const int64_t depth = std::min(kDepth, in - k0);
@@ -198,7 +213,8 @@ void prefill_block(const PrefillLinear& linear, int64_t first, int64_t count, fl
     for (int64_t n = 0; n < count; ++n) {
       const auto bias = hn::Set(d, linear.bias->at(first + n));
       float* sum = sums + n * stride;
-      for (int64_t row = 0; row < rows; row += lanes) hn::StoreU(hn::Add(hn::LoadU(d, sum + row), bias), d, sum + row);
+      for (int64_t row = 0; row < rows; row += lanes)
+        hn::StoreU(hn::Add(hn::LoadU(d, sum + row), bias), d, sum + row);
     }
   }
   float* to = linear.output.as<float>() + first;

@@ -42,7 +42,8 @@ void rms_norm_row(const float* x, const W* weight, float* out, int64_t width, fl
         hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), scale), load_f32(d, weight + i)), d, out + i);
       },
       [&](int64_t i, size_t n) HWY_ATTR {
-        const auto value = hn::Mul(hn::Mul(load_f32_tail(d, x + i, n), scale), load_f32_tail(d, weight + i, n));
+        const auto value =
+            hn::Mul(hn::Mul(load_f32_tail(d, x + i, n), scale), load_f32_tail(d, weight + i, n));
         store_tail(d, value, out + i, n);
       });
 }
@@ -58,17 +59,16 @@ void layer_norm_row(const float* x, const W* weight, const B* bias, float* out, 
     return hn::Mul(off, off);
   });
   const auto scale = hn::Set(d, 1.0F / std::sqrt(squares * n_inverse + eps));
-  const auto apply = [&](VecF32 v, VecF32 w, VecF32 b) HWY_ATTR {
-    return hn::MulAdd(hn::Mul(hn::Sub(v, center), scale), w, b);
-  };
+  const auto apply = [&](VecF32 v, VecF32 w, VecF32 b)
+                         HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, center), scale), w, b); };
   for_vectors(
       d, width,
       [&](int64_t i) HWY_ATTR {
         hn::StoreU(apply(hn::LoadU(d, x + i), load_f32(d, weight + i), load_f32(d, bias + i)), d, out + i);
       },
       [&](int64_t i, size_t n) HWY_ATTR {
-        const auto value = apply(load_f32_tail(d, x + i, n), load_f32_tail(d, weight + i, n),
-                                 load_f32_tail(d, bias + i, n));
+        const auto value =
+            apply(load_f32_tail(d, x + i, n), load_f32_tail(d, weight + i, n), load_f32_tail(d, bias + i, n));
         store_tail(d, value, out + i, n);
       });
 }
@@ -88,9 +88,8 @@ void softmax_row(const float* x, float* out, int64_t width) {
   for_vectors(
       d, width,
       [&](int64_t i) HWY_ATTR { hn::StoreU(hn::Mul(exponential(hn::LoadU(d, x + i)), scale), d, out + i); },
-      [&](int64_t i, size_t n) HWY_ATTR {
-        store_tail(d, hn::Mul(exponential(load_f32_tail(d, x + i, n)), scale), out + i, n);
-      });
+      [&](int64_t i, size_t n)
+          HWY_ATTR { store_tail(d, hn::Mul(exponential(load_f32_tail(d, x + i, n)), scale), out + i, n); });
 }
 
 void rms_norm_rows(const graph::Tensor& x, const graph::Tensor& weight, const graph::Tensor& out, float eps,

@@ -17,9 +17,9 @@ void launch_sample(backend::Backend& backend, const backend::Launch& launch) {
   pool_of(backend).parallel_for(logits.shape[0], 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const auto offset = static_cast<size_t>(r) * vocab;
-      launch.output.as<int32_t>()[r] =
-          graph::sample_row({logits.f32() + offset, vocab}, graph::sampler_counts(launch.inputs[2], launch.inputs[3], r),
-                            graph::sampler_row(launch.inputs[1], launch.inputs[2], r), {scratch + offset, vocab});
+      launch.output.as<int32_t>()[r] = graph::sample_row(
+          {logits.f32() + offset, vocab}, graph::sampler_counts(launch.inputs[2], launch.inputs[3], r),
+          graph::sampler_row(launch.inputs[1], launch.inputs[2], r), {scratch + offset, vocab});
     }
   });
 }

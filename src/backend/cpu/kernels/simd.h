@@ -24,7 +24,9 @@ using F32 = hn::ScalableTag<float>;
 using VecF32 = hn::Vec<F32>;
 
 /// Lanes(F32) elements from memory of any alignment, as f32.
-HWY_INLINE VecF32 load_f32(F32 d, const float* from) { return hn::LoadU(d, from); }
+HWY_INLINE VecF32 load_f32(F32 d, const float* from) {
+  return hn::LoadU(d, from);
+}
 HWY_INLINE VecF32 load_f32(F32 d, const dtype::Bf16* from) {
   const hn::Rebind<uint16_t, F32> half;
   const hn::RebindToUnsigned<F32> wide;
@@ -51,11 +53,15 @@ HWY_INLINE void store_tail(F32 d, VecF32 value, float* to, size_t count) {
 }
 
 /// Sum over the lanes, in an order that only the target fixes.
-HWY_INLINE float sum_lanes(F32 d, VecF32 value) { return hn::GetLane(hn::SumOfLanes(d, value)); }
-HWY_INLINE float max_lanes(F32 d, VecF32 value) { return hn::GetLane(hn::MaxOfLanes(d, value)); }
+HWY_INLINE float sum_lanes(F32 d, VecF32 value) {
+  return hn::GetLane(hn::SumOfLanes(d, value));
+}
+HWY_INLINE float max_lanes(F32 d, VecF32 value) {
+  return hn::GetLane(hn::MaxOfLanes(d, value));
+}
 
-/// Calls f(offset, count): whole vectors first, then a rest of count < Lanes. Each lane's arithmetic is the same
-/// in both, so an element's bits do not depend on where it stands.
+/// Calls f(offset, count): whole vectors first, then a rest of count < Lanes. Each lane's arithmetic is the
+/// same in both, so an element's bits do not depend on where it stands.
 template <class Vector, class Tail>
 HWY_INLINE void for_vectors(F32 d, int64_t elements, const Vector& vector, const Tail& tail) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
