@@ -23,8 +23,7 @@ std::string read_all(std::FILE* file, const std::string& name) {
     const size_t count = std::fread(buffer, 1, sizeof buffer, file);
     text.append(buffer, count);
     if (count == sizeof buffer) continue;
-    // Ctrl-C ends a read from a terminal or a pipe; the verb then sees interrupted().
-    if (std::ferror(file) != 0 && errno != EINTR) {
+    if (std::ferror(file) != 0) {
       throw Error(ErrorCode::io, fmt::format("{}: cannot read: {}", name, std::strerror(errno)));
     }
     return text;

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <memory>
 
+#include "signals.h"
 #include "verbs.h"
 
 namespace ingot::cli {
@@ -49,6 +50,7 @@ void print_statistics(const LLM& llm, const GenerateResult& result, double first
 /// Streams one continuation. Returns its text.
 std::string generate(LLM& llm, const RunOptions& options, std::optional<std::string_view> prompt,
                      std::chrono::steady_clock::time_point start) {
+  const CatchInterrupt catch_interrupt;
   std::optional<double> first_token;
   const GenerateResult result = llm.generate(prompt, options.generate, [&](std::string_view piece) {
     if (!piece.empty()) {
@@ -64,7 +66,8 @@ std::string generate(LLM& llm, const RunOptions& options, std::optional<std::str
   return result.text;
 }
 
-/// Each line continues the text so far; an empty one lets the model go on.
+/// Each line continues the text so far; an empty one lets the model go on. Ctrl-C ends a continuation, and between
+/// two of them the conversation.
 void converse(LLM& llm, const RunOptions& options) {
   fmt::print(stderr, "ingot: type a line to continue the text, an empty line to let the model go on, /new to start "
                      "afresh, Ctrl-D to end\n");
@@ -74,10 +77,7 @@ void converse(LLM& llm, const RunOptions& options) {
     if (!has_input) {
       std::fputs("> ", stderr);
       std::string line;
-      if (!std::getline(std::cin, line)) {
-        if (interrupted()) set_exit_code(130);
-        break;
-      }
+      if (!std::getline(std::cin, line)) break;
       if (line == "/new") {
         text.clear();
         continue;
@@ -92,7 +92,6 @@ void converse(LLM& llm, const RunOptions& options) {
       if (static_cast<int64_t>(llm.encode(text).size()) < llm.context()) throw;
       fmt::print(stderr, "ingot: {}; /new starts afresh\n", error.what());  // the text has outgrown the context
     }
-    clear_interrupt();  // Ctrl-C ended this continuation, not the conversation
   }
   std::fputc('\n', stderr);
 }
@@ -104,7 +103,6 @@ void run(RunOptions& options) {
     std::string text = read_standard_input();
     if (!text.empty()) options.prompt = std::move(text);
   }
-  if (interrupted()) return set_exit_code(130);
   if (options.max_tokens) {
     if (*options.max_tokens < 1) {
       throw Error(ErrorCode::invalid_argument,

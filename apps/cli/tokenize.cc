@@ -27,7 +27,6 @@ void tokenize(Options& options) {
     return;
   }
   const std::string text = options.text && *options.text != "-" ? *options.text : read_standard_input();
-  if (interrupted()) return set_exit_code(130);
   const std::vector<int32_t> ids = llm.encode(text, !options.no_special);
   if (options.json) {
     fmt::print("[{}]\n", fmt::join(ids, ", "));

@@ -50,7 +50,7 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
   kv::SequencePages pages(stepper.cache(), result.window);
   pages.grow(result.window);
   int64_t scored_to = 1;  // tokens below it are scored; the first never is
-  for (int64_t begin = 0; scored_to < count; begin += result.stride) {
+  for (int64_t begin = 0; scored_to < count && begin + 1 < count; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, count);
     for (int64_t from = begin; from + 1 < end;) {
       // Rows predict the token after them: the last token of a window is only predicted.
