@@ -32,7 +32,8 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
     return;
   }
   fmt::print("{} on {}\n\n", llm.info().folder, result.device);
-  fmt::print("{:<9} {:>7} {:>10} {:>18} {:>20} {:>7}\n", "step", "tokens", "tok/s", "achieved", "limit, measured", "share");
+  fmt::print("{:<9} {:>7} {:>10} {:>18} {:>20} {:>7}\n", "step", "tokens", "tok/s", "achieved",
+             "limit, measured", "share");
   const auto row = [](std::string_view name, const BenchPart& part, std::string_view unit) {
     fmt::print("{:<9} {:>7} {:>10.1f} {:>10.1f} {:<7} {:>12.1f} {:<7} {:>6.1f} %\n", name, part.tokens,
                part.tokens_per_second, part.achieved, unit, part.limit, unit, 100 * part.share_of_limit);
@@ -56,8 +57,9 @@ void add_bench(CLI::App& app) {
   add_number(*verb, "-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)", "N");
   add_number(*verb, "-r,--repetitions", options->bench.repetitions, "the median counts (default 3)", "N");
   verb->add_flag("--json", options->json, "one JSON object");
-  verb->footer("Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
-               "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
+  verb->footer(
+      "Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
+      "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
   verb->callback([options] { bench(options->model, options->bench, options->json); });
 }
 

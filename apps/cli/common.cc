@@ -23,8 +23,7 @@ std::string read_all(std::FILE* file, const std::string& name) {
     const size_t count = std::fread(buffer, 1, sizeof buffer, file);
     text.append(buffer, count);
     if (count == sizeof buffer) continue;
-    // Ctrl-C ends a read from a terminal or a pipe; the verb then sees interrupted().
-    if (std::ferror(file) != 0 && errno != EINTR) {
+    if (std::ferror(file) != 0) {
       throw Error(ErrorCode::io, fmt::format("{}: cannot read: {}", name, std::strerror(errno)));
     }
     return text;
@@ -53,12 +52,14 @@ void add_model_options(CLI::App& verb, ModelOptions& options) {
              fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext), "N");
   std::string names;
   for (const std::string& name : devices()) names += (names.empty() ? "" : ", ") + name;
-  verb.add_option("--device", options.load.device, fmt::format("device to run on: {}", names))->type_name("NAME");
+  verb.add_option("--device", options.load.device, fmt::format("device to run on: {}", names))
+      ->type_name("NAME");
 }
 
 LLM load(const ModelOptions& options) {
   const std::string folder = options.folder ? *options.folder : storyteller();
-  if (folder.empty()) throw Error(ErrorCode::invalid_argument, "--model: expected a FOLDER, found an empty string");
+  if (folder.empty())
+    throw Error(ErrorCode::invalid_argument, "--model: expected a FOLDER, found an empty string");
   name_checkpoint(folder);
   return LLM::load(folder, options.load);
 }
@@ -68,7 +69,9 @@ void refuse_number(const std::string& option, const std::string& text, bool is_i
                                          is_integer ? "a whole number in range" : "a number", text));
 }
 
-std::string read_standard_input() { return read_all(stdin, "standard input"); }
+std::string read_standard_input() {
+  return read_all(stdin, "standard input");
+}
 
 std::string read_file(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);

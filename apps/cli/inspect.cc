@@ -19,16 +19,20 @@ void print_tensors(const ModelInfo& info) {
 void inspect(const ModelOptions& options, bool tensors) {
   const LLM llm = load(options);
   const ModelInfo& info = llm.info();
-  const auto row = [](std::string_view name, const std::string& value) { fmt::print("{:<16}{}\n", name, value); };
+  const auto row = [](std::string_view name, const std::string& value) {
+    fmt::print("{:<16}{}\n", name, value);
+  };
   std::string dtypes;
   for (const auto& [dtype, count] : info.parameters_by_dtype) {
-    dtypes += fmt::format("{}{} ({:.2f} M)", dtypes.empty() ? "" : ", ", to_string(dtype), static_cast<double>(count) * 1e-6);
+    dtypes += fmt::format("{}{} ({:.2f} M)", dtypes.empty() ? "" : ", ", to_string(dtype),
+                          static_cast<double>(count) * 1e-6);
   }
   row("checkpoint", info.folder);
-  row("architecture", fmt::format("{}{}{}", info.architecture, info.notes.empty() ? "" : ", ", fmt::join(info.notes, ", ")));
+  row("architecture",
+      fmt::format("{}{}{}", info.architecture, info.notes.empty() ? "" : ", ", fmt::join(info.notes, ", ")));
   row("parameters", fmt::format("{:.2f} M, {}", static_cast<double>(info.parameters) * 1e-6, dtypes));
-  row("layers", fmt::format("{} of width {}, {} heads ({} for keys and values) of {} dimensions", info.layers, info.hidden,
-                            info.heads, info.kv_heads, info.head_dim));
+  row("layers", fmt::format("{} of width {}, {} heads ({} for keys and values) of {} dimensions", info.layers,
+                            info.hidden, info.heads, info.kv_heads, info.head_dim));
   row("vocabulary", fmt::format("{} rows, {} tokens in the tokenizer", info.vocab, info.tokenizer_tokens));
   row("context", fmt::format("{} tokens at most", info.max_context));
   row("chat template", info.has_chat_template ? "yes (`run` does not apply it)" : "no");
@@ -52,7 +56,8 @@ void add_inspect(CLI::App& app) {
     bool tensors = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("inspect", "Show a checkpoint: architecture, parameters, tensors, memory");
+  CLI::App* verb =
+      app.add_subcommand("inspect", "Show a checkpoint: architecture, parameters, tensors, memory");
   add_model_options(*verb, options->model);
   verb->add_flag("--tensors", options->tensors, "list every tensor");
   verb->footer("Example: ingot inspect -m FOLDER --context 8192");

@@ -15,7 +15,9 @@ namespace {
 int exit_code = 0;
 const auto start = std::chrono::steady_clock::now();
 
-int code_of(ErrorCode code) { return code == ErrorCode::internal || code == ErrorCode::out_of_memory ? 1 : 2; }
+int code_of(ErrorCode code) {
+  return code == ErrorCode::internal || code == ErrorCode::out_of_memory ? 1 : 2;
+}
 
 /// A process started without a standard stream would find a file that it opens in its place.
 void fill_standard_streams() {
@@ -30,12 +32,15 @@ void fill_standard_streams() {
 /// One line: what is wrong, and where to look.
 int refuse(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   const auto verbs = app.get_subcommands();  // those on the command line
-  const std::string help = verbs.empty() ? "ingot --help" : fmt::format("ingot {} --help", verbs.front()->get_name());
+  const std::string help =
+      verbs.empty() ? "ingot --help" : fmt::format("ingot {} --help", verbs.front()->get_name());
   std::string what = error.what();
   if (verbs.empty() && (argc < 2 || argv[1][0] != '-')) {
     std::string names;
-    for (const CLI::App* verb : app.get_subcommands({})) names += (names.empty() ? "" : ", ") + verb->get_name();
-    what = fmt::format("expected a verb ({}), found {}", names, argc < 2 ? "none" : fmt::format("'{}'", argv[1]));
+    for (const CLI::App* verb : app.get_subcommands({}))
+      names += (names.empty() ? "" : ", ") + verb->get_name();
+    what = fmt::format("expected a verb ({}), found {}", names,
+                       argc < 2 ? "none" : fmt::format("'{}'", argv[1]));
   }
   for (char& c : what) {
     if (c == '\n') c = ' ';
@@ -53,8 +58,12 @@ int flush_output(int code) {
 
 }  // namespace
 
-std::chrono::steady_clock::time_point process_start() { return start; }
-void set_exit_code(int code) { exit_code = code; }
+std::chrono::steady_clock::time_point process_start() {
+  return start;
+}
+void set_exit_code(int code) {
+  exit_code = code;
+}
 
 int main(int argc, char** argv) {
   fill_standard_streams();
@@ -63,8 +72,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("ingot ") + std::string(version()), "Print the version");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.footer("Examples:\n  ingot run                        a story from the checkpoint that ships\n"
-             "  ingot run -m FOLDER \"Once upon\"  continue a text\n  ingot VERB --help                options of a verb");
+  app.footer(
+      "Examples:\n  ingot run                        a story from the checkpoint that ships\n"
+      "  ingot run -m FOLDER \"Once upon\"  continue a text\n  ingot VERB --help                options of a "
+      "verb");
   add_run(app);
   add_inspect(app);
   add_tokenize(app);
@@ -73,7 +84,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // CLI11 has its own numbers; bad input is 2 everywhere in Ingot. Help and the version are "errors" with code 0.
+    // CLI11 has its own numbers; bad input is 2 everywhere in Ingot. Help and the version are "errors" with
+    // code 0.
     return error.get_exit_code() == 0 ? flush_output(app.exit(error)) : refuse(app, error, argc, argv);
   } catch (const Error& error) {
     std::fprintf(stderr, "ingot: %s\n", error.what());
@@ -87,4 +99,6 @@ int main(int argc, char** argv) {
 
 }  // namespace ingot::cli
 
-int main(int argc, char** argv) { return ingot::cli::main(argc, argv); }
+int main(int argc, char** argv) {
+  return ingot::cli::main(argc, argv);
+}

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "signals.h"
 #include "verbs.h"
 
 namespace ingot::cli {
@@ -27,14 +28,17 @@ void draw(int64_t done, int64_t total) {
   if (::isatty(STDERR_FILENO) == 0) return;
   constexpr int kWidth = 40;
   const auto filled = static_cast<int>(kWidth * done / total);
-  fmt::print(stderr, "\r[{:#<{}}{:.<{}}] {} of {} tokens{}", "", filled, "", kWidth - filled, done, total,
-             done == total ? "\n" : "");
+  fmt::print(stderr, "\r[{:#<{}}{:.<{}}] {} of {} tokens", "", filled, "", kWidth - filled, done, total);
+}
+
+void end_bar() {
+  if (::isatty(STDERR_FILENO) != 0) std::fputc('\n', stderr);
 }
 
 void perplexity(const Options& options) {
   const std::string text = read_text(options.file);
-  if (interrupted()) return set_exit_code(130);
   LLM llm = load(options.model);
+  const CatchInterrupt catch_interrupt;
   const auto progress = [](int64_t done, int64_t total) {
     draw(done, total);
     return !interrupted();
@@ -44,23 +48,28 @@ void perplexity(const Options& options) {
     result = llm.perplexity(text, options.perplexity, progress);
   } catch (const Error& error) {
     if (!interrupted()) throw;
-    fmt::print(stderr, "\ningot: {}\n", error.what());
+    end_bar();
+    fmt::print(stderr, "ingot: {}\n", error.what());
     set_exit_code(130);
     return;
   }
+  end_bar();
   const auto scored = static_cast<double>(result.scored_tokens);
   const double bits_per_byte = result.nll / std::log(2.0) / static_cast<double>(result.bytes);
   if (options.json) {
-    const nlohmann::ordered_json json = {{"perplexity", result.perplexity}, {"nats_per_token", result.nll / scored},
-                                         {"bits_per_byte", bits_per_byte},  {"scored_tokens", result.scored_tokens},
-                                         {"window", result.window},         {"stride", result.stride},
-                                         {"seconds", result.seconds}};
+    const nlohmann::ordered_json json = {
+        {"perplexity", result.perplexity}, {"nats_per_token", result.nll / scored},
+        {"bits_per_byte", bits_per_byte},  {"scored_tokens", result.scored_tokens},
+        {"window", result.window},         {"stride", result.stride},
+        {"seconds", result.seconds}};
     fmt::print("{}\n", json.dump());
     return;
   }
-  fmt::print("perplexity {:.4f}  ({:.5f} nats a token, {:.4f} bits a byte, {} tokens, window {}, stride {}, {:.1f} s, {:.0f} tok/s)\n",
-             result.perplexity, result.nll / scored, bits_per_byte, result.scored_tokens, result.window, result.stride,
-             result.seconds, scored / result.seconds);
+  fmt::print(
+      "perplexity {:.4f}  ({:.5f} nats a token, {:.4f} bits a byte, {} tokens, window {}, stride {}, {:.1f} "
+      "s, {:.0f} tok/s)\n",
+      result.perplexity, result.nll / scored, bits_per_byte, result.scored_tokens, result.window,
+      result.stride, result.seconds, scored / result.seconds);
 }
 
 }  // namespace
@@ -71,7 +80,8 @@ void add_perplexity(CLI::App& app) {
   verb->add_option("FILE", options->file, "the text; - reads standard input")->required();
   add_model_options(*verb, options->model);
   add_number(*verb, "--window", options->perplexity.window, "tokens a window (default: the context)", "N");
-  add_number(*verb, "--stride", options->perplexity.stride, "tokens between windows (default: half a window)", "N");
+  add_number(*verb, "--stride", options->perplexity.stride, "tokens between windows (default: half a window)",
+             "N");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer("Example: ingot perplexity tests/data/fairytales-valid.txt");
   verb->callback([options] { perplexity(*options); });

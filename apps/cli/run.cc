@@ -8,6 +8,7 @@
 #include <iostream>
 #include <memory>
 
+#include "signals.h"
 #include "verbs.h"
 
 namespace ingot::cli {
@@ -25,7 +26,8 @@ struct RunOptions {
 /// Whether standard input is a pipe or a file, rather than a terminal or nothing.
 bool input_is_piped() {
   struct stat info {};
-  return ::fstat(STDIN_FILENO, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode));
+  return ::fstat(STDIN_FILENO, &info) == 0 &&
+         (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode));
 }
 
 int64_t peak_resident_bytes() {
@@ -38,7 +40,8 @@ void print_statistics(const LLM& llm, const GenerateResult& result, double first
   const auto rate = [](double tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0.0; };
   const auto generated = static_cast<int64_t>(result.tokens.size());
   fmt::print(stderr,
-             "ingot: {} prompt + {} generated tokens ({}), prefill {:.0f} tok/s, decode {:.0f} tok/s, first token {:.3f} s, "
+             "ingot: {} prompt + {} generated tokens ({}), prefill {:.0f} tok/s, decode {:.0f} tok/s, first "
+             "token {:.3f} s, "
              "memory {}, seed {}, {}\n",
              result.prompt_tokens, generated, to_string(result.finish),
              rate(static_cast<double>(result.prompt_tokens), result.prefill_seconds),
@@ -49,6 +52,7 @@ void print_statistics(const LLM& llm, const GenerateResult& result, double first
 /// Streams one continuation. Returns its text.
 std::string generate(LLM& llm, const RunOptions& options, std::optional<std::string_view> prompt,
                      std::chrono::steady_clock::time_point start) {
+  const CatchInterrupt catch_interrupt;
   std::optional<double> first_token;
   const GenerateResult result = llm.generate(prompt, options.generate, [&](std::string_view piece) {
     if (!piece.empty()) {
@@ -64,20 +68,19 @@ std::string generate(LLM& llm, const RunOptions& options, std::optional<std::str
   return result.text;
 }
 
-/// Each line continues the text so far; an empty one lets the model go on.
+/// Each line continues the text so far; an empty one lets the model go on. Ctrl-C ends a continuation, and
+/// between two of them the conversation.
 void converse(LLM& llm, const RunOptions& options) {
-  fmt::print(stderr, "ingot: type a line to continue the text, an empty line to let the model go on, /new to start "
-                     "afresh, Ctrl-D to end\n");
+  fmt::print(stderr,
+             "ingot: type a line to continue the text, an empty line to let the model go on, /new to start "
+             "afresh, Ctrl-D to end\n");
   std::string text = options.prompt.value_or("");
   bool has_input = !text.empty();
   while (true) {
     if (!has_input) {
       std::fputs("> ", stderr);
       std::string line;
-      if (!std::getline(std::cin, line)) {
-        if (interrupted()) set_exit_code(130);
-        break;
-      }
+      if (!std::getline(std::cin, line)) break;
       if (line == "/new") {
         text.clear();
         continue;
@@ -90,9 +93,9 @@ void converse(LLM& llm, const RunOptions& options) {
       text += generate(llm, options, text, std::chrono::steady_clock::now());
     } catch (const Error& error) {
       if (static_cast<int64_t>(llm.encode(text).size()) < llm.context()) throw;
-      fmt::print(stderr, "ingot: {}; /new starts afresh\n", error.what());  // the text has outgrown the context
+      fmt::print(stderr, "ingot: {}; /new starts afresh\n",
+                 error.what());  // the text has outgrown the context
     }
-    clear_interrupt();  // Ctrl-C ended this continuation, not the conversation
   }
   std::fputc('\n', stderr);
 }
@@ -104,7 +107,6 @@ void run(RunOptions& options) {
     std::string text = read_standard_input();
     if (!text.empty()) options.prompt = std::move(text);
   }
-  if (interrupted()) return set_exit_code(130);
   if (options.max_tokens) {
     if (*options.max_tokens < 1) {
       throw Error(ErrorCode::invalid_argument,
@@ -117,7 +119,9 @@ void run(RunOptions& options) {
   }
   LLM llm = load(options.model);
   if (llm.info().has_chat_template && !options.quiet) {
-    fmt::print(stderr, "ingot: this checkpoint has a chat template; `run` continues plain text and does not apply it\n");
+    fmt::print(
+        stderr,
+        "ingot: this checkpoint has a chat template; `run` continues plain text and does not apply it\n");
   }
   if (options.interactive) {
     converse(llm, options);
@@ -134,12 +138,14 @@ void run(RunOptions& options) {
 void add_run(CLI::App& app) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* verb = app.add_subcommand("run", "Write text: continue a prompt, or tell a story");
-  verb->add_option("PROMPT", options->prompt, "text to continue; - reads standard input (default: begin afresh)");
+  verb->add_option("PROMPT", options->prompt,
+                   "text to continue; - reads standard input (default: begin afresh)");
   add_model_options(*verb, options->model);
   GenerateOptions& generate = options->generate;
   SamplingOptions& sampling = generate.sampling;
   verb->add_flag("-i,--interactive", options->interactive, "line by line");
-  add_number(*verb, "-n,--max-tokens", options->max_tokens, "tokens to write at most (default: the checkpoint's)", "N");
+  add_number(*verb, "-n,--max-tokens", options->max_tokens,
+             "tokens to write at most (default: the checkpoint's)", "N");
   add_number(*verb, "--seed", sampling.seed, "of the random numbers (default: random, printed)", "N");
   add_number(*verb, "--temperature", sampling.temperature, "0: always the likeliest token", "T");
   add_number(*verb, "--top-k", sampling.top_k, "keep the K likeliest tokens; 0: all", "K");
@@ -148,12 +154,14 @@ void add_run(CLI::App& app) {
   add_number(*verb, "--repetition-penalty", sampling.repetition_penalty, "above 1: fewer repetitions", "R");
   add_number(*verb, "--frequency-penalty", sampling.frequency_penalty, "per use of a token", "F");
   add_number(*verb, "--presence-penalty", sampling.presence_penalty, "for any use of a token", "F");
-  verb->add_option("--stop", generate.stop, "end before this text (may be repeated)")->type_name("TEXT")
+  verb->add_option("--stop", generate.stop, "end before this text (may be repeated)")
+      ->type_name("TEXT")
       ->allow_extra_args(false);
   verb->add_flag("--ignore-eos", generate.ignore_eos, "write on when the model ends the text");
   verb->add_flag("-q,--quiet", options->quiet, "no statistics on standard error");
-  verb->footer("Sampling defaults come from the checkpoint's generation_config.json.\n"
-               "Example: ingot run --seed 7 -n 200 \"Once upon a time\"");
+  verb->footer(
+      "Sampling defaults come from the checkpoint's generation_config.json.\n"
+      "Example: ingot run --seed 7 -n 200 \"Once upon a time\"");
   verb->callback([options] { run(*options); });
 }
 

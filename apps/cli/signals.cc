@@ -7,13 +7,12 @@
 #include <csignal>
 #include <cstring>
 
-#include "verbs.h"
-
 namespace ingot::cli {
 namespace {
 
 // Signal handlers reach nothing but statics.
 volatile std::sig_atomic_t interrupts = 0;
+volatile std::sig_atomic_t is_caught = 0;
 std::array<char, 4096> checkpoint{};
 
 void say(const char* text) {
@@ -23,7 +22,7 @@ void say(const char* text) {
 
 void on_interrupt(int) {
   interrupts = interrupts + 1;
-  if (interrupts > 1) ::_exit(130);
+  if (is_caught == 0 || interrupts > 1) ::_exit(130);
 }
 
 void on_bus_error(int) {
@@ -37,7 +36,8 @@ void on_bus_error(int) {
 
 void install_signal_handlers() {
   struct sigaction interrupt {};
-  interrupt.sa_handler = on_interrupt;  // no SA_RESTART: a read from the terminal ends too
+  interrupt.sa_handler = on_interrupt;
+  interrupt.sa_flags = SA_RESTART;  // a caught one interrupts no write of text
   ::sigaction(SIGINT, &interrupt, nullptr);
   struct sigaction bus {};
   bus.sa_handler = on_bus_error;
@@ -52,7 +52,17 @@ void name_checkpoint(const std::string& folder) {
   checkpoint[length] = '\0';
 }
 
-bool interrupted() { return interrupts > 0; }
-void clear_interrupt() { interrupts = 0; }
+CatchInterrupt::CatchInterrupt() {
+  interrupts = 0;
+  is_caught = 1;
+}
+
+CatchInterrupt::~CatchInterrupt() {
+  is_caught = 0;
+}
+
+bool interrupted() {
+  return interrupts > 0;
+}
 
 }  // namespace ingot::cli

@@ -5,7 +5,21 @@
 
 namespace ingot::cli {
 
+/// From then on Ctrl-C ends the process with code 130, and a file that shrinks under its mapping with code 2.
 void install_signal_handlers();
+
+/// While one lives, Ctrl-C sets interrupted() instead, so that a verb can end its work; a second one ends the
+/// process.
+class CatchInterrupt {
+ public:
+  CatchInterrupt();
+  ~CatchInterrupt();
+  CatchInterrupt(const CatchInterrupt&) = delete;
+  CatchInterrupt& operator=(const CatchInterrupt&) = delete;
+};
+
+/// Whether Ctrl-C came since the last CatchInterrupt was made.
+bool interrupted();
 
 /// The checkpoint to name if reading a mapped file fails (SIGBUS). Keeps a copy.
 void name_checkpoint(const std::string& folder);

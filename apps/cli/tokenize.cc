@@ -27,7 +27,6 @@ void tokenize(Options& options) {
     return;
   }
   const std::string text = options.text && *options.text != "-" ? *options.text : read_standard_input();
-  if (interrupted()) return set_exit_code(130);
   const std::vector<int32_t> ids = llm.encode(text, !options.no_special);
   if (options.json) {
     fmt::print("[{}]\n", fmt::join(ids, ", "));
@@ -35,7 +34,8 @@ void tokenize(Options& options) {
   }
   // Tokens as JSON strings: control characters and quotes stay readable.
   for (int32_t id : ids) {
-    const std::string token = nlohmann::json(llm.token(id)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string token =
+        nlohmann::json(llm.token(id)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     fmt::print("{:>8}  {}\n", id, token);
   }
   fmt::print(stderr, "ingot: {} tokens, {} bytes\n", ids.size(), text.size());
@@ -52,7 +52,9 @@ void add_tokenize(CLI::App& app) {
     for (const std::string& id : values) options->decode.push_back(read_number<int32_t>("--decode", id));
     return true;
   };
-  verb->add_option("--decode", read_ids, "ids to turn into text, as 1,2,3")->delimiter(',')->type_name("IDS")
+  verb->add_option("--decode", read_ids, "ids to turn into text, as 1,2,3")
+      ->delimiter(',')
+      ->type_name("IDS")
       ->expected(1, 1 << 20);
   verb->add_flag("--no-special", options->no_special, "leave out the special tokens around the text");
   verb->add_flag("--json", options->json, "ids alone, as a JSON list");

@@ -76,10 +76,6 @@ std::string human_bytes(int64_t bytes);
 /// When main() began: times to the first token count from there.
 std::chrono::steady_clock::time_point process_start();
 
-/// Set by Ctrl-C. The first one asks a verb to end; a second one ends the process.
-bool interrupted();
-void clear_interrupt();
-
 /// What main() returns: 0, 2 for bad input (Error), 1 for a fault of Ingot or the machine, 130 after Ctrl-C.
 void set_exit_code(int code);
 

@@ -122,7 +122,7 @@ struct PerplexityOptions {
 };
 
 /// Perplexity by the strided method: windows begin every `stride` tokens; each scores the tokens that no
-/// window before it did. The first token of the text is never scored.
+/// window before it did. The first token of the text, and of a window that overlaps none, is never scored.
 struct PerplexityResult {
   double perplexity = 0;
   double nll = 0;  // summed over scored tokens, nats

@@ -65,7 +65,8 @@ class Feeder {
   }
   void prefill(int64_t count) {
     const int64_t chunk = stepper_.limits().prefill_tokens;
-    for (int64_t from = 0; from < count; from += chunk) feed(StepClass::prefill, from, std::min(count, from + chunk));
+    for (int64_t from = 0; from < count; from += chunk)
+      feed(StepClass::prefill, from, std::min(count, from + chunk));
   }
   void decode(int64_t position) { feed(StepClass::decode, position, position + 1); }
 
@@ -91,7 +92,8 @@ BenchResult LLM::bench(const BenchOptions& options) {
   const int64_t generate = options.generate_tokens;
   if (prompt < 1 || generate < 1 || prompt > impl_->context || generate > impl_->context - prompt) {
     fail(ErrorCode::invalid_argument,
-         "bench: expected a prompt and a generation of at least 1 token, together at most the context of {}, found {} "
+         "bench: expected a prompt and a generation of at least 1 token, together at most the context of {}, "
+         "found {} "
          "and {}",
          impl_->context, prompt, generate);
   }

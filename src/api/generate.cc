@@ -28,16 +28,18 @@ SamplingUsed resolve(const SamplingOptions& options, const format::GenerationCon
   SamplingUsed used;
   // A checkpoint that asks for greedy decoding gets it, unless the caller chose a temperature.
   const double own_temperature = defaults.do_sample ? defaults.temperature : 0;
-  used.temperature = in_range("temperature", options.temperature.value_or(static_cast<float>(own_temperature)), 0, kMost);
+  used.temperature =
+      in_range("temperature", options.temperature.value_or(static_cast<float>(own_temperature)), 0, kMost);
   const int64_t top_k = options.top_k ? *options.top_k : defaults.top_k;
   if (top_k < 0) fail(ErrorCode::invalid_argument, "top_k: expected 0 (off) or more, found {}", top_k);
   used.top_k = static_cast<int32_t>(std::min<int64_t>(top_k, INT32_MAX));
   used.top_p = in_range("top_p", options.top_p ? *options.top_p : defaults.top_p, 0, 1);
   used.min_p = in_range("min_p", options.min_p ? *options.min_p : defaults.min_p, 0, 1);
-  used.repetition_penalty =
-      in_range("repetition_penalty",
-               options.repetition_penalty ? *options.repetition_penalty : defaults.repetition_penalty, 1e-6, kMost);
-  used.frequency_penalty = in_range("frequency_penalty", options.frequency_penalty.value_or(0), -kMost, kMost);
+  used.repetition_penalty = in_range(
+      "repetition_penalty",
+      options.repetition_penalty ? *options.repetition_penalty : defaults.repetition_penalty, 1e-6, kMost);
+  used.frequency_penalty =
+      in_range("frequency_penalty", options.frequency_penalty.value_or(0), -kMost, kMost);
   used.presence_penalty = in_range("presence_penalty", options.presence_penalty.value_or(0), -kMost, kMost);
   if (options.seed) {
     used.seed = *options.seed;
@@ -62,16 +64,20 @@ graph::SamplerRow sampler_row(const SamplingUsed& used) {
 
 FinishReason to_public(serve::FinishReason reason) {
   switch (reason) {
-    case serve::FinishReason::eos: return FinishReason::eos;
-    case serve::FinishReason::length: return FinishReason::length;
-    default: return FinishReason::context;
+    case serve::FinishReason::eos:
+      return FinishReason::eos;
+    case serve::FinishReason::length:
+      return FinishReason::length;
+    default:
+      return FinishReason::context;
   }
 }
 
 /// Removes a sequence from its engine on every way out.
 class Running {
  public:
-  Running(serve::Engine& engine, serve::Request request) : engine_(engine), id_(engine.add(std::move(request))) {}
+  Running(serve::Engine& engine, serve::Request request)
+      : engine_(engine), id_(engine.add(std::move(request))) {}
   ~Running() { engine_.remove(id_); }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -103,7 +109,8 @@ class TextOut {
   }
 
  private:
-  /// Many models have more rows of logits than tokens, to round sizes up. A row without a token spells nothing.
+  /// Many models have more rows of logits than tokens, to round sizes up. A row without a token spells
+  /// nothing.
   std::string spell(int32_t token) {
     if (static_cast<size_t>(token) >= tokenizer_.vocab_size()) return {};
     return decoder_.push(token);
@@ -129,10 +136,12 @@ class TextOut {
 GenerateResult LLM::generate(std::optional<std::string_view> prompt, const GenerateOptions& options,
                              const std::function<bool(std::string_view piece)>& on_text) {
   if (options.max_tokens < 0) {
-    fail(ErrorCode::invalid_argument, "max_tokens: expected 0 (no limit) or more, found {}", options.max_tokens);
+    fail(ErrorCode::invalid_argument, "max_tokens: expected 0 (no limit) or more, found {}",
+         options.max_tokens);
   }
   for (const std::string& stop : options.stop) {
-    if (stop.empty()) fail(ErrorCode::invalid_argument, "stop: expected strings of at least one byte, found ''");
+    if (stop.empty())
+      fail(ErrorCode::invalid_argument, "stop: expected strings of at least one byte, found ''");
   }
   GenerateResult result;
   result.sampling = resolve(options.sampling, impl_->defaults);
@@ -148,7 +157,8 @@ GenerateResult LLM::generate(std::optional<std::string_view> prompt, const Gener
     request.prompt = {*impl_->info.bos};
   }
   request.sampling = sampler_row(result.sampling);
-  request.max_tokens = options.max_tokens > 0 ? options.max_tokens : impl_->defaults.max_new_tokens.value_or(0);
+  request.max_tokens =
+      options.max_tokens > 0 ? options.max_tokens : impl_->defaults.max_new_tokens.value_or(0);
   if (!options.ignore_eos) request.eos_tokens = impl_->info.eos;
   result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
 

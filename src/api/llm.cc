@@ -13,8 +13,8 @@ namespace {
 int64_t choose_context(int64_t asked, int64_t most) {
   if (asked == 0) return std::min(most, kDefaultContext);
   if (asked < 2 || asked > most) {
-    fail(ErrorCode::invalid_argument, "context: expected 2 to {} tokens (the model's own limit), found {}", most,
-         asked);
+    fail(ErrorCode::invalid_argument, "context: expected 2 to {} tokens (the model's own limit), found {}",
+         most, asked);
   }
   return asked;
 }
@@ -53,7 +53,8 @@ ModelInfo describe(const model::Model& model, const text::Tokenizer& tokenizer,
     }
   };
   info.bos = tokenizer.bos_id();
-  if (defaults.bos_token_id && *defaults.bos_token_id < d.vocab) info.bos = static_cast<int32_t>(*defaults.bos_token_id);
+  if (defaults.bos_token_id && *defaults.bos_token_id < d.vocab)
+    info.bos = static_cast<int32_t>(*defaults.bos_token_id);
   for (int64_t id : defaults.eos_token_ids) add_eos(id);
   if (info.eos.empty() && tokenizer.eos_id()) add_eos(*tokenizer.eos_id());
   for (const format::Tensor& tensor : model.folder().tensors()) {
@@ -82,17 +83,26 @@ int64_t resident_bytes() {
 
 std::string_view to_string(FinishReason reason) {
   switch (reason) {
-    case FinishReason::eos: return "eos";
-    case FinishReason::length: return "length";
-    case FinishReason::context: return "context";
-    case FinishReason::stop: return "stop";
-    case FinishReason::cancelled: return "cancelled";
+    case FinishReason::eos:
+      return "eos";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::context:
+      return "context";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::cancelled:
+      return "cancelled";
   }
   return "unknown";
 }
 
-std::string_view version() { return INGOT_VERSION; }
-std::vector<std::string> devices() { return backend::backend_names(); }
+std::string_view version() {
+  return INGOT_VERSION;
+}
+std::vector<std::string> devices() {
+  return backend::backend_names();
+}
 
 LLM::LLM(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 LLM::~LLM() = default;
@@ -126,9 +136,15 @@ serve::Engine& LLM::Impl::get_engine() {
   return *engine;
 }
 
-const ModelInfo& LLM::info() const { return impl_->info; }
-std::string LLM::device() const { return impl_->backend->limits().device; }
-int64_t LLM::context() const { return impl_->context; }
+const ModelInfo& LLM::info() const {
+  return impl_->info;
+}
+std::string LLM::device() const {
+  return impl_->backend->limits().device;
+}
+int64_t LLM::context() const {
+  return impl_->context;
+}
 
 MemoryPlan LLM::memory() const {
   serve::Stepper& stepper = impl_->get_engine().stepper();
@@ -147,6 +163,8 @@ std::string LLM::decode(std::span<const int32_t> tokens, bool skip_special_token
   return impl_->tokenizer->decode(tokens, skip_special_tokens);
 }
 
-std::string LLM::token(int32_t id) const { return std::string(impl_->tokenizer->id_to_token(id)); }
+std::string LLM::token(int32_t id) const {
+  return std::string(impl_->tokenizer->id_to_token(id));
+}
 
 }  // namespace ingot

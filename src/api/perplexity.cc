@@ -25,8 +25,8 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
   result.bytes = static_cast<int64_t>(text.size());
   result.window = options.window == 0 ? impl_->context : options.window;
   if (result.window < 2 || result.window > impl_->context) {
-    fail(ErrorCode::invalid_argument, "window: expected 2 to {} tokens (the context), found {}", impl_->context,
-         options.window);
+    fail(ErrorCode::invalid_argument, "window: expected 2 to {} tokens (the context), found {}",
+         impl_->context, options.window);
   }
   result.stride = options.stride == 0 ? result.window / 2 : options.stride;
   if (result.stride < 1 || result.stride > result.window) {
@@ -39,8 +39,8 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
 
   // As many rows of logits a step as fit into 64 MiB.
   const int64_t vocab = impl_->model->dimensions().vocab;
-  const int64_t chunk = std::clamp<int64_t>((int64_t{64} << 20) / (4 * vocab), 1,
-                                            std::min(api::kPrefillTokens, result.window));
+  const int64_t chunk =
+      std::clamp<int64_t>((int64_t{64} << 20) / (4 * vocab), 1, std::min(api::kPrefillTokens, result.window));
   serve::Stepper stepper(impl_->model, *impl_->backend, serve::Head::logits,
                          {.sequences = 1,
                           .context = result.window,
@@ -50,7 +50,7 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
   kv::SequencePages pages(stepper.cache(), result.window);
   pages.grow(result.window);
   int64_t scored_to = 1;  // tokens below it are scored; the first never is
-  for (int64_t begin = 0; scored_to < count; begin += result.stride) {
+  for (int64_t begin = 0; scored_to < count && begin + 1 < count; begin += result.stride) {
     const int64_t end = std::min(begin + result.window, count);
     for (int64_t from = begin; from + 1 < end;) {
       // Rows predict the token after them: the last token of a window is only predicted.
@@ -64,7 +64,8 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
       const graph::Tensor logits = stepper.run(backend::StepClass::prefill, {&part, 1});
       for (int64_t row = first_row; row < to; ++row) {
         const float* values = logits.f32() + (row - first_row) * vocab;
-        result.nll += negative_log_likelihood({values, static_cast<size_t>(vocab)}, tokens[static_cast<size_t>(row + 1)]);
+        result.nll += negative_log_likelihood({values, static_cast<size_t>(vocab)},
+                                              tokens[static_cast<size_t>(row + 1)]);
         ++result.scored_tokens;
       }
       scored_to = std::max(scored_to, to + 1);

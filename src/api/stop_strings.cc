@@ -30,6 +30,8 @@ std::string StopStrings::push(std::string_view piece) {
   return out;
 }
 
-std::string StopStrings::finish() { return std::exchange(held_, {}); }
+std::string StopStrings::finish() {
+  return std::exchange(held_, {});
+}
 
 }  // namespace ingot::api

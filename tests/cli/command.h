@@ -31,9 +31,9 @@ struct Result {
 struct Streams {
   enum class Input { nothing, pipe, closed };
   Input input = Input::nothing;  // nothing: /dev/null
-  std::string output_file;       // in place of the pipe that is captured
+  std::string output_file = {};  // in place of the pipe that is captured
   bool close_output = false;     // starts without a standard output
-  std::string folder;            // working directory; empty: this one
+  std::string folder = {};       // working directory; empty: this one
 };
 
 class Process {
