@@ -53,18 +53,13 @@ void print_statistics(const LLM& llm, const GenerateResult& result, double first
 std::string generate(LLM& llm, const RunOptions& options, std::optional<std::string_view> prompt,
                      std::chrono::steady_clock::time_point start) {
   const CatchInterrupt catch_interrupt;
-  std::optional<double> first_token;
   const GenerateResult result = llm.generate(prompt, options.generate, [&](std::string_view piece) {
-    if (!piece.empty()) {
-      if (!first_token) {
-        first_token = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      }
-      write_text(piece);
-    }
+    if (!piece.empty()) write_text(piece);
     return !interrupted();
   });
+  const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start;
   if (!result.text.empty() && !result.text.ends_with('\n')) write_text("\n");
-  if (!options.quiet) print_statistics(llm, result, first_token.value_or(0));
+  if (!options.quiet) print_statistics(llm, result, result.tokens.empty() ? 0 : total.count() - result.decode_seconds);
   return result.text;
 }
 

@@ -31,7 +31,7 @@ namespace api {
 /// Tokens of a prefill step: enough rows to keep the multipliers busy, few enough to bound activation memory.
 inline constexpr int64_t kPrefillTokens = 256;
 
-/// Bytes of this process that are in memory and not pages of a file.
+/// Bytes of this process that are in memory, pages of files included.
 int64_t resident_bytes();
 
 }  // namespace api
