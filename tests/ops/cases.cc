@@ -227,7 +227,8 @@ TEST(OpTable, EveryWeightTypeIsCoveredWhereAnOpTakesWeights) {
     for (const opcases::OpCases& row : opcases::table()) {
       if (row.op != op) continue;
       for (const OpCase& op_case : row.cases()) {
-        for (const graph::Node& node : build(op_case).graph.nodes()) {
+        const BuiltCase built = build(op_case);
+        for (const graph::Node& node : built.graph.nodes()) {
           if (node.kind == NodeKind::weight) types.insert(node.type.dtype);
         }
       }

@@ -132,7 +132,7 @@ Situation situation(uint32_t seed, size_t vocab, double spread) {
 std::vector<std::pair<std::string, Situation>> situations() {
   std::vector<std::pair<std::string, Situation>> all;
   uint32_t seed = 1;
-  for (size_t vocab : {2, 7, 40, 300}) {
+  for (const size_t vocab : std::initializer_list<size_t>{2, 7, 40, 300}) {
     for (float temperature : {0.3F, 0.8F, 1.0F, 1.7F}) {
       for (int filters = 0; filters < 16; ++filters) {
         Situation s = situation(seed++, vocab, 6);
