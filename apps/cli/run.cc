@@ -59,7 +59,8 @@ std::string generate(LLM& llm, const RunOptions& options, std::optional<std::str
   });
   const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start;
   if (!result.text.empty() && !result.text.ends_with('\n')) write_text("\n");
-  if (!options.quiet) print_statistics(llm, result, result.tokens.empty() ? 0 : total.count() - result.decode_seconds);
+  if (!options.quiet)
+    print_statistics(llm, result, result.tokens.empty() ? 0 : total.count() - result.decode_seconds);
   return result.text;
 }
 

@@ -56,7 +56,7 @@ ModelInfo describe(const model::Model& model, const text::Tokenizer& tokenizer,
   if (defaults.bos_token_id && *defaults.bos_token_id < d.vocab)
     info.bos = static_cast<int32_t>(*defaults.bos_token_id);
   for (int64_t id : defaults.eos_token_ids) add_eos(id);
-  if (info.eos.empty() && tokenizer.eos_id()) add_eos(*tokenizer.eos_id());
+  if (const auto eos = tokenizer.eos_id(); eos && info.eos.empty()) add_eos(*eos);
   for (const format::Tensor& tensor : model.folder().tensors()) {
     info.tensors.push_back({.name = tensor.name,
                             .dtype = tensor.dtype,
