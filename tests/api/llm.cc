@@ -46,7 +46,9 @@ TEST_F(Llm, CallbackGetsTheTextInPiecesOfWholeCharacters) {
   options.sampling.seed = 3;
   const GenerateResult result = llm.generate("the", options, [&](std::string_view piece) {
     pieces += piece;
-    if (!piece.empty()) EXPECT_NE(static_cast<unsigned char>(piece.front()) & 0xC0U, 0x80U);
+    if (!piece.empty()) {
+      EXPECT_NE(static_cast<unsigned char>(piece.front()) & 0xC0U, 0x80U);  // no continuation byte
+    }
     return true;
   });
   EXPECT_EQ(pieces, result.text);

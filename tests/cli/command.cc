@@ -63,6 +63,7 @@ Process::Process(const std::vector<std::string>& arguments, const Streams& strea
   std::vector<std::string> owned = {INGOT_BINARY};
   owned.insert(owned.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(owned.size() + 1);
   for (std::string& argument : owned) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
 
