@@ -12,7 +12,9 @@ test:
 	./ingot test
 
 bench: build
-	set -e; for program in build/release/bin/bench_*; do "$$program"; done
+	build/release/bin/bench_base
+	build/release/bin/bench_text models/storyteller tests/data/fairytales-valid.txt
+	build/release/bin/ingot bench
 
 format:
 	$(sources) | xargs clang-format-16 -i

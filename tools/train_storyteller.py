@@ -22,6 +22,8 @@ The corpus is small (8 million tokens), so the recipe is about getting much from
   3. their averaged predictions for every token of the training text are stored (the likeliest TOPK);
   4. the student is trained on a mix of those predictions and of the text itself.
 
+One file, although it is long: a recipe that is run from top to bottom reads best in one piece.
+
 Matrices are updated by Muon, embeddings and norms by AdamW; the learning rate falls to zero; the weights of
 the best validation loss are kept. `--teachers 0` trains the student on the text alone.
 """
