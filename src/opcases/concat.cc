@@ -8,6 +8,7 @@ namespace {
 OpCase situation(std::string_view name, const std::vector<std::vector<Dim>>& inputs, int axis) {
   return {.name = fmt::format("concat/{}", name), .dims = tokens(7), .build = [=](CaseBuilder& b) {
             std::vector<Value> values;
+            values.reserve(inputs.size());
             for (const auto& dims : inputs) values.push_back(b.f32(dims));
             return graph::concat(b.graph(), std::move(values), axis);
           }};
@@ -36,9 +37,10 @@ std::vector<OpCase> concat_cases() {
 }
 
 std::vector<BadCase> concat_bad_cases() {
-  const auto with = [](std::vector<TensorType> types, int axis) {
+  const auto with = [](const std::vector<TensorType>& types, int axis) {
     return [=](Graph& g) {
       std::vector<Value> values;
+      values.reserve(types.size());
       for (const TensorType& type : types) values.push_back(input(g, type.dtype, type.dims));
       graph::concat(g, values, axis);
     };

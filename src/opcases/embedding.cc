@@ -41,7 +41,7 @@ std::vector<OpCase> embedding_cases() {
 }
 
 std::vector<BadCase> embedding_bad_cases() {
-  const auto with = [](TensorType ids, TensorType table) {
+  const auto with = [](const TensorType& ids, const TensorType& table) {
     return [=](Graph& g) {
       const Value rows = g.input("ids", ids);
       graph::embedding(g, rows, g.input("table", table));

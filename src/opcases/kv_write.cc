@@ -38,7 +38,7 @@ std::vector<OpCase> kv_write_cases() {
 }
 
 std::vector<BadCase> kv_write_bad_cases() {
-  const auto with = [](TensorType cache, TensorType x, TensorType slots) {
+  const auto with = [](const TensorType& cache, const TensorType& x, const TensorType& slots) {
     return [=](Graph& g) {
       const Value state = g.state("cache", cache);
       const Value rows = g.input("x", x);

@@ -47,7 +47,7 @@ std::vector<OpCase> layer_norm_cases() {
 }
 
 std::vector<BadCase> layer_norm_bad_cases() {
-  const auto norm = [](TensorType x, TensorType w, TensorType bias) {
+  const auto norm = [](const TensorType& x, const TensorType& w, const TensorType& bias) {
     return [=](Graph& g) {
       const Value value = g.input("x", x);
       const Value weight = g.input("w", w);

@@ -72,7 +72,7 @@ std::vector<OpCase> linear_cases() {
 }
 
 std::vector<BadCase> linear_bad_cases() {
-  const auto with = [](TensorType x, TensorType w, std::optional<TensorType> bias,
+  const auto with = [](const TensorType& x, const TensorType& w, const std::optional<TensorType>& bias,
                        WeightOrder order = WeightOrder::out_in) {
     return [=](Graph& g) {
       const Value value = g.input("x", x);

@@ -37,7 +37,7 @@ std::vector<OpCase> matmul_cases() {
 }
 
 std::vector<BadCase> matmul_bad_cases() {
-  const auto with = [](TensorType x, TensorType y) {
+  const auto with = [](const TensorType& x, const TensorType& y) {
     return [=](Graph& g) {
       const Value a = g.input("a", x);
       graph::matmul(g, a, g.input("b", y));

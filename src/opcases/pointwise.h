@@ -130,11 +130,13 @@ inline std::vector<OpCase> unary_cases(const std::string& op, const Unary& appen
                    .build =
                        [=](CaseBuilder& b) {
                          std::vector<float> values{0.0F, -0.0F};
-                         for (float x = 1e-20F; x < 1e30F; x *= 1.5F) {
+                         float x = 1e-20F;
+                         while (x < 1e30F) {
                            values.push_back(x);
                            values.push_back(-x);
+                           x *= 1.5F;
                          }
-                         for (float x = 0; x < 300; x += 0.37F) values.push_back(-x);
+                         for (int i = 0; i < 800; ++i) values.push_back(static_cast<float>(i) * -0.37F);
                          const auto width = static_cast<int64_t>(values.size());
                          return append(b.graph(), b.f32({Symbol::tokens, width}, std::move(values)));
                        },

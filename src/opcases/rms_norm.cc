@@ -49,7 +49,7 @@ std::vector<OpCase> rms_norm_cases() {
 }
 
 std::vector<BadCase> rms_norm_bad_cases() {
-  const auto norm = [](TensorType x, TensorType w) {
+  const auto norm = [](const TensorType& x, const TensorType& w) {
     return [=](Graph& g) {
       const Value value = g.input("x", x);
       graph::rms_norm(g, value, g.input("w", w), 1e-6F);

@@ -42,7 +42,7 @@ std::vector<OpCase> rope_cases() {
 }
 
 std::vector<BadCase> rope_bad_cases() {
-  const auto with = [](TensorType x, TensorType table) {
+  const auto with = [](const TensorType& x, const TensorType& table) {
     return [=](Graph& g) {
       const Value value = g.input("x", x);
       graph::rope(g, value, g.input("table", table), RopeStyle::half);

@@ -24,7 +24,7 @@ std::vector<NamedScaling> scalings() {
        {.kind = Kind::yarn, .factor = 16, .original_positions = 4096, .truncate = false}}};
 }
 
-OpCase situation(const NamedScaling& named, std::string_view rows, std::vector<int32_t> positions,
+OpCase situation(const NamedScaling& named, std::string_view rows, const std::vector<int32_t>& positions,
                  int64_t dims) {
   return {.name = fmt::format("rope_table/{}/{}x{}", named.name, rows, dims),
           .dims = tokens(static_cast<int64_t>(positions.size())),
@@ -54,7 +54,7 @@ std::vector<OpCase> rope_table_cases() {
 }
 
 std::vector<BadCase> rope_table_bad_cases() {
-  const auto with = [](TensorType positions, int64_t dims) {
+  const auto with = [](const TensorType& positions, int64_t dims) {
     return [=](Graph& g) { graph::rope_table(g, g.input("positions", positions), {}, dims); };
   };
   return {

@@ -31,7 +31,7 @@ std::vector<OpCase> slice_cases() {
 }
 
 std::vector<BadCase> slice_bad_cases() {
-  const auto with = [](std::vector<Dim> dims, int axis, int64_t begin, int64_t end) {
+  const auto with = [](const std::vector<Dim>& dims, int axis, int64_t begin, int64_t end) {
     return [=](Graph& g) { graph::slice(g, input(g, DType::f32, dims), axis, begin, end); };
   };
   return {

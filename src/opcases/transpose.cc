@@ -32,7 +32,7 @@ std::vector<OpCase> transpose_cases() {
 }
 
 std::vector<BadCase> transpose_bad_cases() {
-  const auto with = [](std::vector<int> order) {
+  const auto with = [](const std::vector<int>& order) {
     return [=](Graph& g) { graph::transpose(g, input(g, DType::f32, {4, 5}), order); };
   };
   return {

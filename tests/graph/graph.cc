@@ -1,7 +1,6 @@
 // The builder, the verifier and the printers.
 #include "graph/graph.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -18,8 +17,6 @@
 
 namespace ingot::graph {
 namespace {
-
-using testing::HasSubstr;
 
 const TensorType kRows{DType::f32, {Symbol::tokens, 4}};
 

@@ -21,7 +21,6 @@ namespace {
 using graph::Dim;
 using graph::NodeKind;
 using graph::Symbol;
-using graph::Value;
 using opcases::OpCase;
 
 constexpr StepClass kSteps[] = {StepClass::prefill, StepClass::decode};

@@ -41,6 +41,7 @@ std::vector<double> expected_probabilities(const Situation& s) {
   if (s.row.top_k > 0) order.resize(std::min<size_t>(order.size(), static_cast<size_t>(s.row.top_k)));
   const auto normalised = [&] {
     std::vector<double> p;
+    p.reserve(order.size());
     for (size_t token : order) p.push_back(std::exp(logit[token] - logit[order[0]]));
     const double total = std::accumulate(p.begin(), p.end(), 0.0);
     for (double& value : p) value /= total;

@@ -23,10 +23,12 @@ std::atomic<int64_t> allocations{0};
 // malloc itself, so that C code counts too; glibc keeps its own under these names. operator new calls malloc.
 // A sanitizer brings its own malloc, and a hook.
 extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier)
 void* __libc_malloc(size_t bytes);
 void* __libc_calloc(size_t count, size_t bytes);
 void* __libc_realloc(void* data, size_t bytes);
 void* __libc_memalign(size_t alignment, size_t bytes);
+// NOLINTEND(bugprone-reserved-identifier)
 
 void* malloc(size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);

@@ -106,7 +106,7 @@ TEST_P(Determinism, SampledTokensAreTheSameAloneAndInCompany) {
     r.max_tokens = 20;
     return r;
   };
-  const auto tokens_with = [&](int threads, int64_t prefill_tokens, std::vector<uint64_t> seeds) {
+  const auto tokens_with = [&](int threads, int64_t prefill_tokens, const std::vector<uint64_t>& seeds) {
     const auto backend = backend::make_backend("cpu", {.threads = threads});
     StepperLimits l = limits(17, prefill_tokens);
     l.prefill_rows = 0;
