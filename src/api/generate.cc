@@ -136,7 +136,7 @@ class TextOut {
 GenerateResult LLM::generate(std::optional<std::string_view> prompt, const GenerateOptions& options,
                              const std::function<bool(std::string_view piece)>& on_text) {
   if (options.max_tokens < 0) {
-    fail(ErrorCode::invalid_argument, "max_tokens: expected 0 (no limit) or more, found {}",
+    fail(ErrorCode::invalid_argument, "max_tokens: expected 0 (the checkpoint's) or more, found {}",
          options.max_tokens);
   }
   for (const std::string& stop : options.stop) {

@@ -237,6 +237,11 @@ struct Attention {
             .page_stride = kv_heads * page_tokens * head_dim,
             .head_dim = head_dim};
   }
+  int64_t sequence_of(int64_t row) const {
+    int64_t sequence = 0;
+    while (seq_start[sequence + 1] <= row) ++sequence;
+    return sequence;
+  }
   int64_t position(int64_t sequence, int64_t row) const {
     return context_len[sequence] - (seq_start[sequence + 1] - row);
   }
@@ -292,8 +297,7 @@ void launch_attention_prefill(Backend& backend, const Launch& launch) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t row = item / attention.kv_heads;
       const int64_t kv_head = item % attention.kv_heads;
-      int64_t sequence = 0;
-      while (attention.seq_start[sequence + 1] <= row) ++sequence;
+      const int64_t sequence = attention.sequence_of(row);
       const int64_t position = attention.position(sequence, row);
       Partial* partial = partials + row * attention.heads + kv_head * attention.group;
       float* out = attention.output(row, kv_head);
@@ -326,18 +330,13 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
   // [row, piece, head] of partials, then [row, piece, head, head_dim] of outputs.
   auto* partials = reinterpret_cast<Partial*>(launch.workspace.data());
   auto* parts = reinterpret_cast<float*>(partials + rows * most_pieces * heads);
-  const auto sequence_of = [&](int64_t row) {
-    int64_t sequence = 0;
-    while (attention.seq_start[sequence + 1] <= row) ++sequence;
-    return sequence;
-  };
   ThreadPool& pool = pool_of(backend);
   pool.parallel_for(rows * attention.kv_heads * most_pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t piece = item % most_pieces;
       const int64_t kv_head = item / most_pieces % attention.kv_heads;
       const int64_t row = item / most_pieces / attention.kv_heads;
-      const int64_t sequence = sequence_of(row);
+      const int64_t sequence = attention.sequence_of(row);
       const int64_t position = attention.position(sequence, row);
       const int64_t first = std::max(attention.first_key(position), piece * kSplitKeys);
       const int64_t last = std::min(position + 1, (piece + 1) * kSplitKeys);
@@ -349,7 +348,7 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
     }
   });
   for (int64_t row = 0; row < rows; ++row) {
-    const int64_t position = attention.position(sequence_of(row), row);
+    const int64_t position = attention.position(attention.sequence_of(row), row);
     // Pieces that lie before the sliding window hold nothing.
     const int64_t first_piece = attention.first_key(position) / kSplitKeys;
     const int64_t pieces = pieces_of(position + 1) - first_piece;
