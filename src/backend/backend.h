@@ -27,6 +27,7 @@ struct Launch {
   const graph::Op* op = nullptr;
   std::span<const graph::Tensor> inputs;
   graph::Tensor output;
+  std::span<const graph::Tensor> results;  // the op's further ones; newest versions are their inputs' storage
   std::span<std::byte> workspace;
 };
 

@@ -22,7 +22,10 @@ size_t index(Value value) {
 std::vector<int> last_uses(const Graph& graph) {
   std::vector<int> last(graph.nodes().size(), -1);
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    for (Value input : graph.nodes()[i].inputs) last[index(input)] = static_cast<int>(i);
+    const Node& node = graph.nodes()[i];
+    // A further result is written by its op: it reads nothing, but lives from there on.
+    if (node.kind == NodeKind::result) continue;
+    for (Value input : node.inputs) last[index(input)] = static_cast<int>(i);
   }
   for (const graph::Output& output : graph.outputs()) last[index(output.value)] = kForever;
   return last;
@@ -44,15 +47,13 @@ class Roots {
   Value root_of(size_t i) {
     const Node& node = graph_.nodes()[i];
     Value root{static_cast<int32_t>(i)};
-    if (node.kind == NodeKind::op) {
-      if (const auto alias = node.op->alias_of()) {
-        root = roots_[index(node.inputs[static_cast<size_t>(*alias)])];
-      } else {
-        for (size_t k = 0; k < node.inputs.size(); ++k) {
-          if (!node.op->in_place(static_cast<int>(k)) || !may_overwrite(i, node.inputs[k])) continue;
-          root = roots_[index(node.inputs[k])];
-          break;
-        }
+    if (const auto alias = graph::alias_of(graph_, root)) {
+      root = roots_[index(*alias)];
+    } else if (node.kind == NodeKind::op) {
+      for (size_t k = 0; k < node.inputs.size(); ++k) {
+        if (!node.op->in_place(static_cast<int>(k)) || !may_overwrite(i, node.inputs[k])) continue;
+        root = roots_[index(node.inputs[k])];
+        break;
       }
     }
     int& last = last_of_root_[index(root)];
@@ -63,7 +64,8 @@ class Roots {
   bool may_overwrite(size_t i, Value input) const {
     const Value root = roots_[index(input)];
     const Node& owner = graph_.node(root);
-    if (owner.kind != NodeKind::op || last_of_root_[index(root)] != static_cast<int>(i)) return false;
+    const bool is_intermediate = owner.kind == NodeKind::op || owner.kind == NodeKind::result;
+    if (!is_intermediate || last_of_root_[index(root)] != static_cast<int>(i)) return false;
     const Node& node = graph_.nodes()[i];
     // Another input of this node may not be a second view of the storage.
     const auto shares = [&](Value other) { return roots_[index(other)] == root; };
@@ -106,6 +108,7 @@ void choose_kernels(Plan& plan, const backend::Backend& backend) {
           kernel->workspace_bytes(backend, {.op = node.op.get(),
                                             .inputs = shapes,
                                             .output = shape_of(graph, value, plan.bucket),
+                                            .results = {},
                                             .workspace = {}});
     }
     plan.workspace_bytes = std::max(plan.workspace_bytes, launch.workspace_bytes);
@@ -120,10 +123,12 @@ void place_values(Plan& plan) {
   std::vector<size_t> block_of(graph.nodes().size(), SIZE_MAX);
   const auto end = static_cast<int>(graph.nodes().size());
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    if (graph.nodes()[i].kind != NodeKind::op || index(roots[i]) != i) continue;
+    const Node& node = graph.nodes()[i];
+    const bool is_result = node.kind == NodeKind::result;
+    if ((node.kind != NodeKind::op && !is_result) || index(roots[i]) != i) continue;
     block_of[i] = blocks.size();
     blocks.push_back({.bytes = shape_of(graph, roots[i], plan.bucket).bytes(),
-                      .first = static_cast<int>(i),
+                      .first = is_result ? node.inputs[0].id : static_cast<int>(i),
                       .last = std::min(end, roots.last_use(i))});
   }
   plan.arena_bytes = place(blocks);
@@ -141,6 +146,7 @@ void place_values(Plan& plan) {
         place.kind = Place::Kind::state;
         break;
       case NodeKind::op:
+      case NodeKind::result:
         place.offset = blocks[block_of[index(roots[i])]].offset;
         break;
     }

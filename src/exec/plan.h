@@ -1,7 +1,8 @@
-// Plan: a graph compiled for one backend, step class and bucket. Immutable; shared by runners.
+// Plan: a graph compiled for its devices, step class and bucket. Immutable; shared by runners.
 //
-// compile() chooses a kernel for every op, lays all intermediate values out in one arena and knows the
-// workspace each launch needs. The arena is planned for the bucket's maxima; a step runs at its own sizes.
+// compile() fuses the graph, gives every op a device and a kernel, lays the intermediate values of each device
+// out in one arena and knows the workspace each launch needs. Arenas are planned for the bucket's maxima; a
+// step runs at its own sizes.
 #pragma once
 
 #include <memory>

@@ -13,11 +13,23 @@ using graph::NodeKind;
 using graph::Tensor;
 using graph::Value;
 
+namespace {
+
+/// Further results of an op; their nodes follow it.
+size_t result_count(const graph::Graph& graph, Value op) {
+  size_t count = 0;
+  const auto nodes = graph.nodes().subspan(static_cast<size_t>(op.id) + 1);
+  while (count < nodes.size() && nodes[count].kind == NodeKind::result) ++count;
+  return count;
+}
+
+}  // namespace
+
 /// A plan with addresses: tensors by node, and launches whose inputs lie side by side.
 struct Runner::Bound {
   std::shared_ptr<const Plan> plan;
   std::vector<Tensor> values;    // by node
-  std::vector<Tensor> operands;  // of all launches, one after the other
+  std::vector<Tensor> operands;  // inputs and results of all launches, one after the other
   std::vector<backend::Launch> launches;
   std::vector<const backend::Kernel*> kernels;
   graph::DimValues dims;  // that the shapes are bound to
@@ -85,15 +97,20 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
       bound->values.push_back(tensor);
     }
     size_t operands = 0;
-    for (const PlannedLaunch& planned : plan->launches) operands += graph.node(planned.node).inputs.size();
+    for (const PlannedLaunch& planned : plan->launches)
+      operands += graph.node(planned.node).inputs.size() + result_count(graph, planned.node);
     bound->operands.reserve(operands);
     for (const PlannedLaunch& planned : plan->launches) {
       const Node& node = graph.node(planned.node);
       const Tensor* first = bound->operands.data() + bound->operands.size();
       for (Value input : node.inputs) bound->operands.push_back(bound->values[static_cast<size_t>(input.id)]);
+      const size_t results = result_count(graph, planned.node);
+      for (size_t i = 1; i <= results; ++i)
+        bound->operands.push_back(bound->values[static_cast<size_t>(planned.node.id) + i]);
       bound->launches.push_back({.op = node.op.get(),
                                  .inputs = {first, node.inputs.size()},
                                  .output = bound->values[static_cast<size_t>(planned.node.id)],
+                                 .results = {first + node.inputs.size(), results},
                                  .workspace = {base + arena, planned.workspace_bytes}});
       bound->kernels.push_back(planned.kernel);
     }
@@ -126,6 +143,10 @@ void Runner::bind(Bound& bound, const graph::DimValues& dims) const {
     const Node& node = graph.node(bound.plan->launches[i].node);
     for (Value input : node.inputs)
       bound.operands[operand++].shape = bound.values[static_cast<size_t>(input.id)].shape;
+    for (size_t k = 1; k <= bound.launches[i].results.size(); ++k) {
+      const auto result = static_cast<size_t>(bound.plan->launches[i].node.id) + k;
+      bound.operands[operand++].shape = bound.values[result].shape;
+    }
     bound.launches[i].output.shape = bound.values[static_cast<size_t>(bound.plan->launches[i].node.id)].shape;
   }
   bound.dims = dims;

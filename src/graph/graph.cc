@@ -16,6 +16,7 @@ void expect_bindable(const std::string& name, const TensorType& type) {
 }  // namespace
 
 Value Graph::push(Node node) {
+  node.layer = layer_;
   nodes_.push_back(std::move(node));
   return {static_cast<int32_t>(nodes_.size()) - 1};
 }
@@ -55,9 +56,30 @@ Value Graph::append(std::shared_ptr<const Op> op, std::vector<Value> inputs, std
   Node node;
   node.name = std::move(label);
   node.type = op->infer(types);
+  std::vector<Result> results = op->results(types);
   node.op = std::move(op);
   node.inputs = std::move(inputs);
-  return push(std::move(node));
+  const Value value = push(std::move(node));
+  for (size_t i = 0; i < results.size(); ++i) {
+    Node further;
+    further.kind = NodeKind::result;
+    further.type = std::move(results[i].type);
+    further.inputs = {value};
+    further.index = static_cast<int32_t>(i);
+    if (results[i].alias_of)
+      further.alias = nodes_[static_cast<size_t>(value.id)].inputs[static_cast<size_t>(*results[i].alias_of)];
+    push(std::move(further));
+  }
+  return value;
+}
+
+Value Graph::result(Value op, int index) const {
+  const Value value{op.id + 1 + index};
+  const Node& found = node(value);
+  if (found.kind != NodeKind::result || found.inputs[0] != op || found.index != index) {
+    fail(ErrorCode::invalid_argument, "graph: node {} has no further result {}", op.id, index);
+  }
+  return value;
 }
 
 void Graph::output(std::string name, Value value) {
@@ -78,6 +100,15 @@ Value Graph::find(std::string_view name) const {
     if (nodes_[i].kind != NodeKind::op && nodes_[i].name == name) return {static_cast<int32_t>(i)};
   }
   fail(ErrorCode::not_found, "graph: no input, weight or state is named '{}'", name);
+}
+
+std::optional<Value> alias_of(const Graph& graph, Value value) {
+  const Node& node = graph.node(value);
+  if (node.kind == NodeKind::result && node.alias.id >= 0) return node.alias;
+  if (node.kind != NodeKind::op) return std::nullopt;
+  const auto input = node.op->alias_of();
+  if (!input) return std::nullopt;
+  return node.inputs[static_cast<size_t>(*input)];
 }
 
 }  // namespace ingot::graph

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "graph/dim.h"
 #include "graph/tensor.h"
@@ -21,6 +22,13 @@ struct Cost {
   double bytes_written = 0;
 };
 
+/// A result of an op beside its output.
+struct Result {
+  TensorType type;
+  /// The input whose newest version it is (a cache that the op has written); none: storage of its own.
+  std::optional<int> alias_of = std::nullopt;
+};
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -31,10 +39,17 @@ class Op {
   virtual std::string attributes() const { return {}; }
   /// Shape rule. Errors: invalid_argument that names the op, what was expected and what was found.
   virtual TensorType infer(std::span<const TensorType> inputs) const = 0;
+  /// What the op computes beside its output; nothing for most ops. In the graph each follows the op as a
+  /// node of kind result.
+  virtual std::vector<Result> results(std::span<const TensorType> /*inputs*/) const { return {}; }
   /// Cost for bound shapes (data pointers are not read).
   virtual Cost cost(std::span<const Tensor> inputs, const Tensor& output) const;
   /// The definition: plain loops on host memory. Writes the whole output.
   virtual void reference(std::span<const Tensor> inputs, const Tensor& output) const = 0;
+  /// The same for an op of several results: `outputs` are the output, then each of results().
+  virtual void reference_all(std::span<const Tensor> inputs, std::span<const Tensor> outputs) const {
+    reference(inputs, outputs[0]);
+  }
 
   /// The input whose storage the output *is* (a view, or a new version of a cache); none for most ops.
   virtual std::optional<int> alias_of() const { return std::nullopt; }

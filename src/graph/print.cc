@@ -17,6 +17,8 @@ std::string_view kind_name(NodeKind kind) {
       return "state";
     case NodeKind::op:
       return "op";
+    case NodeKind::result:
+      return "result";
   }
   return "?";
 }
@@ -37,6 +39,10 @@ std::string to_text(const Graph& graph) {
   int id = 0;
   for (const Node& node : graph.nodes()) {
     text += fmt::format("%{} = ", id++);
+    if (node.kind == NodeKind::result) {
+      text += fmt::format("result {} of %{} : {}\n", node.index, node.inputs[0].id, to_string(node.type));
+      continue;
+    }
     if (node.kind != NodeKind::op) {
       text += fmt::format("{} '{}' : {}\n", kind_name(node.kind), node.name, to_string(node.type));
       continue;
@@ -60,8 +66,11 @@ std::string to_dot(const Graph& graph) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
     const bool is_op = node.kind == NodeKind::op;
-    text += fmt::format("  n{} [label=\"{}\\n{}\"{}];\n", i, escape(is_op ? node.op->name() : node.name),
-                        to_string(node.type), is_op ? "" : ", shape=box");
+    const std::string name = is_op                           ? std::string(node.op->name())
+                             : node.kind == NodeKind::result ? fmt::format("result {}", node.index)
+                                                             : node.name;
+    text += fmt::format("  n{} [label=\"{}\\n{}\"{}];\n", i, escape(name), to_string(node.type),
+                        is_op ? "" : ", shape=box");
     for (Value input : node.inputs) text += fmt::format("  n{} -> n{};\n", input.id, i);
   }
   for (const Output& output : graph.outputs()) {
@@ -81,6 +90,10 @@ std::string to_json(const Graph& graph) {
       entry["attributes"] = node.op->attributes();
       auto& inputs = entry["inputs"] = nlohmann::ordered_json::array();
       for (Value input : node.inputs) inputs.push_back(input.id);
+    }
+    if (node.kind == NodeKind::result) {
+      entry["inputs"] = {node.inputs[0].id};
+      entry["index"] = node.index;
     }
     entry["dtype"] = to_string(node.type.dtype);
     auto& dims = entry["dims"] = nlohmann::ordered_json::array();

@@ -122,7 +122,7 @@ BuiltCase build(const OpCase& op_case) {
   const Value result = op_case.build(builder);
   INGOT_CHECK(static_cast<size_t>(result.id) == builder.arrays_.size(), "{}: expected one op, the last node",
               op_case.name);
-  builder.arrays_.emplace_back();
+  builder.arrays_.resize(builder.graph_.nodes().size());
   builder.graph_.output("result", result);
   return {.graph = std::move(builder.graph_),
           .dims = op_case.dims,
@@ -149,6 +149,15 @@ std::vector<Tensor> BuiltCase::inputs() const {
 Tensor BuiltCase::output() const {
   const TensorType& type = graph.type(result);
   return {.data = nullptr, .dtype = type.dtype, .shape = type.bind(dims)};
+}
+
+std::vector<Tensor> BuiltCase::results() const {
+  std::vector<Tensor> results;
+  for (size_t i = static_cast<size_t>(result.id) + 1; i < graph.nodes().size(); ++i) {
+    const TensorType& type = graph.nodes()[i].type;
+    results.push_back({.data = nullptr, .dtype = type.dtype, .shape = type.bind(dims)});
+  }
+  return results;
 }
 
 std::vector<OpCase> all_cases() {

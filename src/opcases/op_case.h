@@ -75,8 +75,8 @@ struct OpCase {
 struct BuiltCase {
   graph::Graph graph;
   graph::DimValues dims;
-  std::vector<Array> arrays;  // by node; the op's own is empty
-  graph::Value result;
+  std::vector<Array> arrays;  // by node; the op's own and its results' are empty
+  graph::Value result;        // the op's output
 
   const graph::Op& op() const { return *graph.node(result).op; }
   std::vector<graph::TensorType> input_types() const;
@@ -84,6 +84,8 @@ struct BuiltCase {
   std::vector<graph::Tensor> inputs() const;
   /// The result's type and shape, without an address.
   graph::Tensor output() const;
+  /// The same of the op's further results.
+  std::vector<graph::Tensor> results() const;
   graph::Cost cost() const { return op().cost(inputs(), output()); }
 };
 

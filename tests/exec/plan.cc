@@ -13,6 +13,7 @@
 #include "backend/null/null_backend.h"
 #include "backend/registry.h"
 #include "exec/runner.h"
+#include "graph/evaluate.h"
 #include "graph/ops/add.h"
 #include "graph/ops/concat.h"
 #include "graph/ops/kv_write.h"
@@ -273,29 +274,6 @@ Graph random_graph(std::mt19937& random) {
   return g;
 }
 
-/// Every value in storage of its own, by the ops' references.
-std::vector<Array> evaluate(const Graph& g, const DimValues& dims,
-                            const std::map<std::string, Array>& inputs) {
-  std::vector<Array> values;
-  for (const graph::Node& node : g.nodes()) {
-    if (node.kind == graph::NodeKind::weight) {
-      values.push_back(node.weight);
-    } else if (node.kind == graph::NodeKind::input) {
-      values.push_back(inputs.at(node.name));
-    } else {
-      std::vector<Tensor> operands;
-      for (Value input : node.inputs) {
-        const Array& array = values[static_cast<size_t>(input.id)];
-        operands.push_back({const_cast<std::byte*>(array.raw()), array.dtype(), array.shape()});
-      }
-      Array result = Array::empty(node.type.dtype, node.type.bind(dims));
-      node.op->reference(operands, {result.mutable_raw(), result.dtype(), result.shape()});
-      values.push_back(std::move(result));
-    }
-  }
-  return values;
-}
-
 TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
   std::mt19937 random(11);
   const auto backend = backend::make_backend("cpu", {.threads = 2});
@@ -312,22 +290,25 @@ TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
     }
     Runner runner(*backend, {plan}, {});
     for (int64_t count : {most, most / 2, most}) {
-      std::map<std::string, Array> inputs;
+      std::map<std::string, Tensor, std::less<>> inputs;
+      std::vector<Array> storage;
+      storage.reserve(2);
       for (const char* name : {"x", "y"}) {
         Array array = Array::empty(DType::f32, {count, kWidth});
         for (int64_t i = 0; i < array.elements(); ++i) {
           array.mutable_data<float>()[i] = static_cast<float>(static_cast<double>(random()) * 0x1p-32 - 0.5);
         }
         if (count > 0) std::memcpy(runner.input(name).data, array.raw(), array.bytes());
-        inputs.emplace(name, std::move(array));
+        storage.push_back(array);
+        inputs.emplace(name, Tensor{storage.back().mutable_raw(), DType::f32, array.shape()});
       }
       runner.run(0, tokens(count));
-      const std::vector<Array> expected = evaluate(*graph, tokens(count), inputs);
+      const std::vector<Tensor> expected = evaluate(*graph, tokens(count), inputs, storage);
       for (const graph::Output& output : graph->outputs()) {
         const Tensor found = runner.output(0, output.name);
-        const Array& value = expected[static_cast<size_t>(output.value.id)];
-        ASSERT_EQ(found.shape, value.shape());
-        ASSERT_TRUE(value.bytes() == 0 || std::memcmp(found.data, value.raw(), value.bytes()) == 0)
+        const Tensor& value = expected[static_cast<size_t>(output.value.id)];
+        ASSERT_EQ(found.shape, value.shape);
+        ASSERT_TRUE(value.bytes() == 0 || std::memcmp(found.data, value.data, value.bytes()) == 0)
             << "round " << round << ", output " << output.name;
       }
     }

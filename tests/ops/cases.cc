@@ -117,6 +117,7 @@ struct PickedRows {
   std::vector<std::vector<std::byte>> bytes;
   std::vector<Tensor> inputs;
   Tensor output;
+  std::vector<Tensor> results;
 };
 
 PickedRows pick(const BuiltCase& built, Symbol symbol, const std::vector<int64_t>& rows) {
@@ -144,6 +145,8 @@ PickedRows pick(const BuiltCase& built, Symbol symbol, const std::vector<int64_t
   }
   picked.output = built.output();
   picked.output.shape = with_rows(picked.output.shape);
+  picked.results = built.results();
+  for (Tensor& result : picked.results) result.shape = with_rows(result.shape);
   return picked;
 }
 
@@ -163,17 +166,26 @@ TEST_P(Cases, ARowDoesNotSeeOtherRows) {
     for (int64_t i = count - 1; i >= 0; i -= 3) every_third.push_back(i);
     for (StepClass step : kSteps) {
       const std::vector<std::byte> all = run_case(*device, built, step);
-      const size_t row_bytes = all.size() / static_cast<size_t>(count);
       for (const auto& rows : {backwards, more, every_third, std::vector<int64_t>{count / 2}}) {
         SCOPED_TRACE(fmt::format("{}, {}, {} rows", op_case.name, to_string(step), rows.size()));
         const PickedRows picked = pick(built, symbol, rows);
-        const std::vector<std::byte> found = run_op(*device, built, picked.inputs, picked.output, step);
-        ASSERT_EQ(found.size(), rows.size() * row_bytes);
-        for (size_t i = 0; i < rows.size(); ++i) {
-          ASSERT_EQ(std::memcmp(found.data() + i * row_bytes,
-                                all.data() + static_cast<size_t>(rows[i]) * row_bytes, row_bytes),
-                    0)
-              << "row " << rows[i] << " at place " << i;
+        const std::vector<std::byte> found =
+            run_op(*device, built, picked.inputs, picked.output, picked.results, step);
+        ASSERT_EQ(found.size() * static_cast<size_t>(count), all.size() * rows.size());
+        std::vector<Tensor> outputs = built.results();
+        outputs.insert(outputs.begin(), built.output());
+        const std::byte* found_rows = found.data();
+        const std::byte* all_rows = all.data();
+        for (const Tensor& output : outputs) {
+          const size_t row_bytes = output.bytes() / static_cast<size_t>(count);
+          for (size_t i = 0; i < rows.size(); ++i) {
+            ASSERT_EQ(std::memcmp(found_rows + i * row_bytes,
+                                  all_rows + static_cast<size_t>(rows[i]) * row_bytes, row_bytes),
+                      0)
+                << "row " << rows[i] << " at place " << i;
+          }
+          found_rows += rows.size() * row_bytes;
+          all_rows += output.bytes();
         }
       }
     }

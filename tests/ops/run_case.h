@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -60,11 +61,20 @@ class Guarded {
   size_t bytes_;
 };
 
-/// Runs the case's op on these operands and returns the output's bytes. `in_place`: the input whose storage
-/// the output takes, or -1. Expects that no guard and no other input changed.
+/// The input whose storage the op's result `i` is, or -1.
+inline int aliased_input(const BuiltCase& built, size_t i) {
+  const graph::Node& node = built.graph.nodes()[static_cast<size_t>(built.result.id) + 1 + i];
+  const auto& inputs = built.graph.node(built.result).inputs;
+  const auto found = std::find(inputs.begin(), inputs.end(), node.alias);
+  return found == inputs.end() ? -1 : static_cast<int>(found - inputs.begin());
+}
+
+/// Runs the case's op on these operands and returns the bytes of the output and then of every further result.
+/// `in_place`: the input whose storage the output takes, or -1. Expects that no guard and no other input
+/// changed.
 inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
-                                     const std::vector<Tensor>& inputs, Tensor output, StepClass step,
-                                     int in_place = -1) {
+                                     const std::vector<Tensor>& inputs, Tensor output,
+                                     std::vector<Tensor> results, StepClass step, int in_place = -1) {
   const std::vector<graph::TensorType> types = built.input_types();
   const graph::TensorType& type = built.graph.type(built.result);
   const backend::Kernel* kernel =
@@ -87,9 +97,23 @@ inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
     operands.push_back(inputs[i]);
     operands.back().data = buffers.back()->data();
   }
-  Guarded own(backend, output.bytes());
-  output.data = in_place >= 0 ? buffers[static_cast<size_t>(in_place)]->data() : own.data();
-  backend::Launch launch{.op = &built.op(), .inputs = operands, .output = output, .workspace = {}};
+  std::vector<bool> may_change(inputs.size(), false);
+  std::vector<std::unique_ptr<Guarded>> own;  // outputs in storage of their own
+  std::vector<Guarded*> outputs;
+  const auto place = [&](Tensor& tensor, int input) {
+    if (input >= 0) {
+      may_change[static_cast<size_t>(input)] = true;
+      outputs.push_back(buffers[static_cast<size_t>(input)].get());
+    } else {
+      own.push_back(std::make_unique<Guarded>(backend, tensor.bytes()));
+      outputs.push_back(own.back().get());
+    }
+    tensor.data = outputs.back()->data();
+  };
+  place(output, in_place);
+  for (size_t i = 0; i < results.size(); ++i) place(results[i], aliased_input(built, i));
+  backend::Launch launch{
+      .op = &built.op(), .inputs = operands, .output = output, .results = results, .workspace = {}};
   const size_t workspace_bytes =
       kernel->workspace_bytes != nullptr ? kernel->workspace_bytes(backend, launch) : 0;
   Guarded workspace(backend, workspace_bytes);
@@ -99,29 +123,41 @@ inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
   workspace.read();
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::vector<std::byte> after = buffers[i]->read();
-    if (static_cast<int>(i) == in_place) {
-      own.read();
-      continue;
-    }
+    if (may_change[i]) continue;
     EXPECT_EQ(after, bytes_of(inputs[i])) << "input " << i << " was changed";
   }
-  return in_place >= 0 ? buffers[static_cast<size_t>(in_place)]->read() : own.read();
+  std::vector<std::byte> bytes;
+  for (Guarded* buffer : outputs) {
+    const std::vector<std::byte> read = buffer->read();
+    bytes.insert(bytes.end(), read.begin(), read.end());
+  }
+  return bytes;
 }
 
 inline std::vector<std::byte> run_case(Backend& backend, const BuiltCase& built, StepClass step,
                                        int in_place = -1) {
-  return run_op(backend, built, built.inputs(), built.output(), step, in_place);
+  return run_op(backend, built, built.inputs(), built.output(), built.results(), step, in_place);
 }
 
-/// What the op's reference gives.
+/// What the op's reference gives: the output's bytes, then those of every further result.
 inline std::vector<std::byte> run_reference(const BuiltCase& built) {
   std::vector<Tensor> inputs = built.inputs();
-  Tensor output = built.output();
-  std::vector<std::byte> bytes(output.bytes(), std::byte{0x5a});
-  if (const auto alias = built.op().alias_of()) bytes = bytes_of(inputs[static_cast<size_t>(*alias)]);
-  output.data = bytes.data();
-  if (const auto alias = built.op().alias_of()) inputs[static_cast<size_t>(*alias)].data = bytes.data();
-  built.op().reference(inputs, output);
+  std::vector<Tensor> outputs = built.results();
+  outputs.insert(outputs.begin(), built.output());
+  std::vector<std::vector<std::byte>> storage;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int alias = i == 0 ? built.op().alias_of().value_or(-1) : aliased_input(built, i - 1);
+    if (alias >= 0) {
+      storage.push_back(bytes_of(inputs[static_cast<size_t>(alias)]));
+      inputs[static_cast<size_t>(alias)].data = storage.back().data();
+    } else {
+      storage.emplace_back(outputs[i].bytes(), std::byte{0x5a});
+    }
+    outputs[i].data = storage.back().data();
+  }
+  built.op().reference_all(inputs, outputs);
+  std::vector<std::byte> bytes;
+  for (const auto& part : storage) bytes.insert(bytes.end(), part.begin(), part.end());
   return bytes;
 }
 

@@ -23,7 +23,13 @@ bool decode(const KernelQuery& query) {
 
 // The op's definition: what an op without a row of its own runs on.
 void launch_reference(Backend&, const Launch& launch) {
-  launch.op->reference(launch.inputs, launch.output);
+  if (launch.results.empty()) {
+    launch.op->reference(launch.inputs, launch.output);
+    return;
+  }
+  std::vector<graph::Tensor> outputs{launch.output};
+  outputs.insert(outputs.end(), launch.results.begin(), launch.results.end());
+  launch.op->reference_all(launch.inputs, outputs);
 }
 
 constexpr Kernel kKernels[] = {

@@ -10,6 +10,7 @@ class SliceOp final : public Op {
   SliceOp(int axis, int64_t begin, int64_t end) : axis_(axis), begin_(begin), end_(end) {}
   int axis() const { return axis_; }
   int64_t begin() const { return begin_; }
+  int64_t end() const { return end_; }
   std::string_view name() const override { return "slice"; }
   std::string attributes() const override;
   TensorType infer(std::span<const TensorType> inputs) const override;
