@@ -12,8 +12,8 @@
 namespace ingot {
 
 struct ExplainOptions {
-  bool decode = true;   // one token for each of `batch` sequences
-  bool prefill = true;  // the prompt of one sequence, or its last chunk
+  bool decode = true;         // one token for each of `batch` sequences
+  bool prefill = true;        // the prompt of one sequence, or its last chunk
   int64_t prompt_tokens = 0;  // 0: 256, or what the context holds
   int64_t batch = 1;          // sequences of the decode step
   int64_t context = 0;        // tokens each decoding sequence sees; 0: the prompt and one more
@@ -86,10 +86,10 @@ struct ExplainOutput {
 };
 
 struct ExplainStep {
-  std::string step;       // "decode", "prefill"
-  int64_t tokens = 0;     // rows of the step, all sequences together
+  std::string step;    // "decode", "prefill"
+  int64_t tokens = 0;  // rows of the step, all sequences together
   int64_t sequences = 0;
-  int64_t context = 0;    // tokens in the cache of each sequence when the step ends
+  int64_t context = 0;  // tokens in the cache of each sequence when the step ends
 
   std::string graph_before;  // as the model built it, as text
   std::string graph_after;   // as it runs: fused

@@ -29,8 +29,8 @@ int64_t count_ops(const Graph& graph) {
 }
 
 int64_t count_launches(const Graph& graph) {
-  return std::ranges::count_if(
-      graph.nodes(), [](const Node& node) { return node.kind == NodeKind::op && !is_view(node); });
+  return std::ranges::count_if(graph.nodes(),
+                               [](const Node& node) { return node.kind == NodeKind::op && !is_view(node); });
 }
 
 /// Which launch computes a value: through views and further results.
@@ -52,7 +52,9 @@ class Producers {
   }
 
  private:
-  static size_t index_of_view(const Node& node) { return static_cast<size_t>(node.op->alias_of().value_or(0)); }
+  static size_t index_of_view(const Node& node) {
+    return static_cast<size_t>(node.op->alias_of().value_or(0));
+  }
 
   const Graph& graph_;
   std::vector<int64_t> row_of_;
@@ -68,7 +70,7 @@ ExplainRow make_row(const Plan& plan, const PlannedLaunch& launch, const Produce
   row.label = node.name;
   row.type = to_string(node.type);
   const graph::Tensor output = shape_of(graph, launch.node, sizes.dims);
-  row.shape = to_string(output.dtype) + std::string(to_string(output.shape));
+  row.shape = std::string(to_string(output.dtype)) + to_string(output.shape);
   row.device = "cpu";
   row.kernel = launch.kernel->name;
   row.reason = launch.reason;
