@@ -44,9 +44,10 @@ struct ExplainPass {
 /// Which of a device's limits is the nearer one.
 enum class ExplainLimit : uint8_t { none, memory, compute };
 
-/// One launch of the step, in the order they run.
+/// One launch of the step, or a transfer between devices, in the order they run.
 struct ExplainRow {
-  std::string op;          // "linear_add"
+  bool is_transfer = false;
+  std::string op;          // "linear_add"; of a transfer "transfer"
   std::string attributes;  // as in the printed graph
   std::string label;       // "model.layers.0.mlp.down_proj", may be empty
   std::string type;        // of the output over symbolic dimensions: "f32[T, 384]"
@@ -85,6 +86,16 @@ struct ExplainOutput {
   int64_t row = -1;  // that computes it; -1: none does
 };
 
+/// Bytes that the plan takes on a device.
+struct ExplainMemory {
+  std::string device;     // "host": host memory, where no device of the plan works in it
+  int64_t arena = 0;      // planned for intermediate values
+  int64_t live = 0;       // most of them alive at once: no arena can be smaller
+  int64_t workspace = 0;  // the largest launch's
+  int64_t weights = 0;    // that its launches read
+  int64_t states = 0;     // KV cache and the like
+};
+
 struct ExplainStep {
   std::string step;    // "decode", "prefill"
   int64_t tokens = 0;  // rows of the step, all sequences together
@@ -95,7 +106,8 @@ struct ExplainStep {
   std::string graph_after;   // as it runs: fused
   int64_t ops_before = 0;    // nodes that are ops
   int64_t ops_after = 0;
-  int64_t launches_before = 0;  // that the graph would take unfused; rows.size() is what it takes
+  int64_t launches_before = 0;  // that the graph would take unfused
+  int64_t launches = 0;         // that it takes
   std::vector<ExplainPass> passes;
 
   std::vector<ExplainRow> rows;
@@ -111,9 +123,7 @@ struct ExplainStep {
   std::optional<double> prediction_error;
   int64_t prediction_error_rows = 0;  // that those are
 
-  int64_t arena_bytes = 0;      // planned for intermediate values
-  int64_t live_bytes = 0;       // most of them alive at once: no arena can be smaller
-  int64_t workspace_bytes = 0;  // the largest launch's
+  std::vector<ExplainMemory> memory;
 };
 
 struct Explanation {

@@ -32,6 +32,31 @@ struct StepShape {
   int64_t context = 1;  // of each sequence, these tokens included
 };
 
+/// Samples of several times taken together.
+class Samples {
+ public:
+  explicit Samples(size_t times) : current(times), samples_(times) {}
+  std::vector<double> current;  // to write
+  void keep() {
+    for (size_t i = 0; i < current.size(); ++i) samples_[i].push_back(current[i]);
+  }
+  std::vector<double> medians() const {
+    std::vector<double> medians;
+    for (const auto& samples : samples_) medians.push_back(median(samples));
+    return medians;
+  }
+
+ private:
+  std::vector<std::vector<double>> samples_;
+};
+
+struct LaunchTimes {
+  explicit LaunchTimes(const exec::Plan& plan)
+      : launches(plan.launches.size()), transfers(plan.transfers.size()) {}
+  Samples launches;
+  Samples transfers;
+};
+
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
@@ -70,6 +95,11 @@ class RepeatedStep {
     run();
     return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
   }
+  void profile(LaunchTimes& times) {
+    stepper_.profile(shape_.step, parts_, times.launches.current, times.transfers.current);
+    times.launches.keep();
+    times.transfers.keep();
+  }
   graph::DimValues dims() const {
     graph::DimValues dims;
     dims[graph::Symbol::tokens] = shape_.sequences * shape_.tokens;
@@ -99,7 +129,7 @@ class RepeatedStep {
 
 ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
                          std::span<const ExplainDevice> devices) {
-  ExplainStep step = exec::explain(repeated.plan(), {.dims = repeated.dims(), .cost_dims = repeated.dims()});
+  ExplainStep step = exec::explain(repeated.plan(), repeated.dims());
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();
@@ -108,9 +138,14 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
                                                   : std::clamp(static_cast<int>(kSecondsPerStep / once),
                                                                kLeastRepetitions, kMostRepetitions);
   std::vector<double> steps;
-  for (int i = 0; i < repetitions; ++i) steps.push_back(repeated.timed_us());
+  LaunchTimes times(repeated.plan());
+  for (int i = 0; i < repetitions; ++i) {
+    // In turn: other users of a shared machine slow both alike.
+    steps.push_back(repeated.timed_us());
+    repeated.profile(times);
+  }
   step.step_us = median(steps);
-  exec::add_times(step, {}, devices);
+  exec::add_times(step, times.launches.medians(), times.transfers.medians(), devices);
   return step;
 }
 

@@ -28,6 +28,7 @@ std::string_view name_of(ExplainLimit limit) {
 
 Json row_json(const ExplainRow& row, size_t index) {
   return {{"index", index},
+          {"transfer", row.is_transfer},
           {"op", row.op},
           {"attributes", row.attributes},
           {"label", row.label},
@@ -72,6 +73,15 @@ Json step_json(const ExplainStep& step) {
                       {"predicted_us", optional(total.predicted_us)},
                       {"measured_us", optional(total.measured_us)}});
   }
+  Json memory = Json::array();
+  for (const ExplainMemory& bytes : step.memory) {
+    memory.push_back({{"device", bytes.device},
+                      {"arena_bytes", bytes.arena},
+                      {"live_bytes", bytes.live},
+                      {"workspace_bytes", bytes.workspace},
+                      {"weight_bytes", bytes.weights},
+                      {"state_bytes", bytes.states}});
+  }
   return {{"step", step.step},
           {"tokens", step.tokens},
           {"sequences", step.sequences},
@@ -79,15 +89,13 @@ Json step_json(const ExplainStep& step) {
           {"ops_before", step.ops_before},
           {"ops_after", step.ops_after},
           {"launches_before", step.launches_before},
-          {"launches", step.rows.size()},
+          {"launches", step.launches},
           {"predicted_us", optional(step.predicted_us)},
           {"measured_us", optional(step.measured_us)},
           {"step_us", optional(step.step_us)},
           {"prediction_error", optional(step.prediction_error)},
           {"prediction_error_rows", step.prediction_error_rows},
-          {"arena_bytes", step.arena_bytes},
-          {"live_bytes", step.live_bytes},
-          {"workspace_bytes", step.workspace_bytes},
+          {"memory", std::move(memory)},
           {"calibration", step.calibration},
           {"notes", step.notes},
           {"passes", std::move(passes)},

@@ -40,6 +40,10 @@ std::string scaled(double value) {
   return of_three_digits(value) + kPowers[power];
 }
 
+std::string kib(int64_t bytes) {
+  return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / 1024);
+}
+
 std::string microseconds(const std::optional<double>& value) {
   return value ? fmt::format("{:.1f}", *value) : "-";
 }
@@ -96,7 +100,7 @@ std::vector<Folded> fold(const ExplainStep& step, bool all_layers) {
   const auto add = [](std::optional<double>& sum, const std::optional<double>& part) {
     if (part) sum = sum.value_or(0) + *part;
   };
-  for (size_t i = 0; i < step.rows.size(); ++i) {
+  for (size_t i = 0; i < step.launches; ++i) {
     const ExplainRow& row = step.rows[i];
     const int64_t key = all_layers ? static_cast<int64_t>(i) : row.representative;
     const auto [entry, is_new] = by_representative.try_emplace(key, folded.size());
@@ -195,7 +199,7 @@ std::string figures(const ExplainStep& step) {
   const auto line = [&](std::string_view name, const std::string& value) {
     text += fmt::format("{:<12}{}\n", name, value);
   };
-  line("launches", fmt::format("{}, unfused {}; the graph has {} ops, as built {}", step.rows.size(),
+  line("launches", fmt::format("{}, unfused {}; the graph has {} ops, as built {}", step.launches,
                                step.launches_before, step.ops_after, step.ops_before));
   if (const std::string passes = passes_line(step); !passes.empty()) line("fusion", passes);
   if (step.measured_us && step.step_us) {
@@ -212,12 +216,10 @@ std::string figures(const ExplainStep& step) {
   } else if (step.predicted_us) {
     line("prediction", fmt::format("{} us", microseconds(step.predicted_us)));
   }
-  line("memory",
-       fmt::format(
-           "{}B arena for intermediate values, {}B alive at once, {}B workspace",
-           scaled(static_cast<double>(step.arena_bytes)) + (step.arena_bytes < 1000 ? " " : ""),
-           scaled(static_cast<double>(step.live_bytes)) + (step.live_bytes < 1000 ? " " : ""),
-           scaled(static_cast<double>(step.workspace_bytes)) + (step.workspace_bytes < 1000 ? " " : "")));
+  for (const ExplainMemory& memory : step.memory) {
+    line("memory", fmt::format("{}: {} arena for intermediate values, {} alive at once, {} workspace",
+                               memory.device, kib(memory.arena), kib(memory.live), kib(memory.workspace)));
+  }
   if (!step.calibration.empty()) line("calibration", step.calibration);
   for (const std::string& note : step.notes) line("note", printable(note));
   const bool beyond = std::ranges::any_of(step.rows, [](const ExplainRow& row) {
@@ -259,7 +261,7 @@ std::string to_text(const Explanation& explanation, const ExplainTextOptions& op
 
 std::string to_plan_text(const ExplainStep& step) {
   std::string text =
-      fmt::format("{}: {} launches, unfused {}\n", step.step, step.rows.size(), step.launches_before);
+      fmt::format("{}: {} launches, unfused {}\n", step.step, step.launches, step.launches_before);
   if (const std::string passes = passes_line(step); !passes.empty()) text += "fusion: " + passes + "\n";
   Table table("lllll");
   table.add({"op", "output", "kernel", "why", "attributes"});

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "exec/cost_model.h"
 #include "graph/print.h"
 
 namespace ingot::exec {
@@ -20,77 +21,103 @@ size_t index(Value value) {
   return static_cast<size_t>(value.id);
 }
 
-bool is_view(const Node& node) {
-  return node.op->alias_of() && !node.op->writes_alias();
-}
-
 int64_t count_ops(const Graph& graph) {
   return std::ranges::count_if(graph.nodes(), [](const Node& node) { return node.kind == NodeKind::op; });
 }
 
-int64_t count_launches(const Graph& graph) {
-  return std::ranges::count_if(graph.nodes(),
-                               [](const Node& node) { return node.kind == NodeKind::op && !is_view(node); });
-}
-
-/// Which launch computes a value: through views and further results.
-class Producers {
+/// The rows of a plan: its launches, and before each the transfers that wait for nothing later.
+class Rows {
  public:
-  explicit Producers(const Plan& plan) : graph_(*plan.graph), row_of_(graph_.nodes().size(), -1) {
-    for (size_t i = 0; i < plan.launches.size(); ++i)
-      row_of_[index(plan.launches[i].node)] = static_cast<int64_t>(i);
-  }
-  /// -1 for inputs, weights and states; `leaf` is then the one.
-  int64_t row(Value value, Value& leaf) const {
-    while (true) {
-      const Node& node = graph_.node(value);
-      const int64_t row = row_of_[index(value)];
-      leaf = value;
-      if (row >= 0 || node.inputs.empty()) return row;
-      value = node.kind == NodeKind::result ? node.inputs[0] : node.inputs[index_of_view(node)];
+  Rows(const Plan& plan, const graph::DimValues& dims)
+      : plan_(plan), dims_(dims), row_of_(plan.graph->nodes().size(), -1) {
+    size_t transfer = 0;
+    for (size_t i = 0; i <= plan.launches.size(); ++i) {
+      for (; transfer < plan.transfers.size() && plan.transfers[transfer].before_launch == i; ++transfer)
+        add_transfer(plan.transfers[transfer]);
+      if (i < plan.launches.size()) add_launch(plan.launches[i]);
     }
   }
+  std::vector<ExplainRow> take() { return std::move(rows_); }
+  /// The row that computes a value, through views and further results; -1 for inputs, weights and states.
+  int64_t producer(Value value) const { return row_of_[index(origin(value))]; }
 
  private:
-  static size_t index_of_view(const Node& node) {
-    return static_cast<size_t>(node.op->alias_of().value_or(0));
+  /// The op, input, weight or state that a value comes from.
+  Value origin(Value value) const {
+    value = viewed(*plan_.graph, value);
+    const Node& node = plan_.graph->node(value);
+    return node.kind == NodeKind::result ? node.inputs[0] : value;
   }
 
-  const Graph& graph_;
-  std::vector<int64_t> row_of_;
-};
+  std::string device_of_memory(int memory) const {
+    const auto device = static_cast<size_t>(memory);
+    return device < plan_.devices.size() ? plan_.devices[device] : "host";
+  }
 
-ExplainRow make_row(const Plan& plan, const PlannedLaunch& launch, const Producers& producers,
-                    const ExplainSizes& sizes) {
-  const Graph& graph = *plan.graph;
-  const Node& node = graph.node(launch.node);
-  ExplainRow row;
-  row.op = node.op->name();
-  row.attributes = node.op->attributes();
-  row.label = node.name;
-  row.type = to_string(node.type);
-  const graph::Tensor output = shape_of(graph, launch.node, sizes.dims);
-  row.shape = std::string(to_string(output.dtype)) + to_string(output.shape);
-  row.device = "cpu";
-  row.kernel = launch.kernel->name;
-  row.reason = launch.reason;
-  row.layer = node.layer;
-  std::vector<graph::Tensor> inputs;
-  for (Value input : node.inputs) {
-    inputs.push_back(shape_of(graph, input, sizes.cost_dims));
-    Value leaf;
-    const int64_t producer = producers.row(input, leaf);
-    if (producer >= 0) {
-      if (std::ranges::find(row.inputs, producer) == row.inputs.end()) row.inputs.push_back(producer);
-    } else {
-      row.reads.push_back(graph.node(leaf).name);
+  void add_input(ExplainRow& row, Value value, int memory) const {
+    int64_t producer = this->producer(value);
+    const auto copied = copies_.find({viewed(*plan_.graph, value).id, memory});
+    if (copied != copies_.end()) producer = copied->second;
+    if (producer < 0) {
+      row.reads.push_back(plan_.graph->node(origin(value)).name);
+    } else if (std::ranges::find(row.inputs, producer) == row.inputs.end()) {
+      row.inputs.push_back(producer);
     }
   }
-  const graph::Cost cost = node.op->cost(inputs, shape_of(graph, launch.node, sizes.cost_dims));
-  row.flops = cost.flops;
-  row.bytes = cost.bytes_read + cost.bytes_written;
-  return row;
-}
+
+  void add_launch(const PlannedLaunch& launch) {
+    const Graph& graph = *plan_.graph;
+    const Node& node = graph.node(launch.node);
+    const graph::Tensor output = shape_of(graph, launch.node, dims_);
+    ExplainRow row;
+    row.op = node.op->name();
+    row.attributes = node.op->attributes();
+    row.label = node.name;
+    row.type = to_string(node.type);
+    row.shape = std::string(to_string(output.dtype)) + to_string(output.shape);
+    row.device = plan_.devices[static_cast<size_t>(launch.device)];
+    row.kernel = launch.kernel->name;
+    row.reason = launch.reason;
+    row.layer = node.layer;
+    if (launch.predicted_us > 0) row.predicted_us = launch.predicted_us;
+    std::vector<graph::Tensor> inputs;
+    for (Value input : node.inputs) {
+      inputs.push_back(shape_of(graph, input, dims_));
+      add_input(row, input, plan_.memory_of[static_cast<size_t>(launch.device)]);
+    }
+    const Work work = work_of(*node.op, inputs, output);
+    row.flops = work.flops;
+    row.bytes = work.bytes;
+    row_of_[index(launch.node)] = static_cast<int64_t>(rows_.size());
+    rows_.push_back(std::move(row));
+  }
+
+  void add_transfer(const Transfer& transfer) {
+    const Node& node = plan_.graph->node(transfer.value);
+    const graph::Tensor value = shape_of(*plan_.graph, transfer.value, dims_);
+    ExplainRow row;
+    row.is_transfer = true;
+    row.op = "transfer";
+    row.label = node.name;
+    row.type = to_string(node.type);
+    row.shape = std::string(to_string(value.dtype)) + to_string(value.shape);
+    row.device = device_of_memory(transfer.to);
+    row.kernel = "copy";
+    row.reason = "from " + device_of_memory(transfer.from);
+    row.layer = node.kind == NodeKind::op ? node.layer : graph::kNoLayer;
+    if (transfer.predicted_us > 0) row.predicted_us = transfer.predicted_us;
+    row.bytes = static_cast<double>(value.bytes());
+    add_input(row, transfer.value, transfer.from);
+    copies_[{transfer.value.id, transfer.to}] = static_cast<int64_t>(rows_.size());
+    rows_.push_back(std::move(row));
+  }
+
+  const Plan& plan_;
+  const graph::DimValues& dims_;
+  std::vector<int64_t> row_of_;                        // by node
+  std::map<std::pair<int32_t, int>, int64_t> copies_;  // by value and memory
+  std::vector<ExplainRow> rows_;
+};
 
 /// Layers whose rows are alike but for their labels are represented by the first of them.
 void fold_layers(std::vector<ExplainRow>& rows) {
@@ -173,43 +200,59 @@ void set_prediction_error(ExplainStep& step) {
 
 }  // namespace
 
-ExplainStep explain(const Plan& plan, const ExplainSizes& sizes) {
+ExplainStep explain(const Plan& plan, const graph::DimValues& dims) {
   ExplainStep step;
   step.step = to_string(plan.step);
-  step.tokens = sizes.dims[graph::Symbol::tokens];
-  step.sequences = sizes.dims[graph::Symbol::sequences];
-  const Graph& before = *plan.graph;
-  step.graph_before = to_text(before);
+  step.tokens = dims[graph::Symbol::tokens];
+  step.sequences = dims[graph::Symbol::sequences];
+  step.graph_before = to_text(*plan.source);
   step.graph_after = to_text(*plan.graph);
-  step.ops_before = count_ops(before);
+  step.ops_before = count_ops(*plan.source);
   step.ops_after = count_ops(*plan.graph);
-  step.launches_before = count_launches(before);
-
-  const Producers producers(plan);
-  for (const PlannedLaunch& launch : plan.launches)
-    step.rows.push_back(make_row(plan, launch, producers, sizes));
-  fold_layers(step.rows);
-  for (const graph::Output& output : plan.graph->outputs()) {
-    Value leaf;
-    step.outputs.push_back({.name = output.name, .row = producers.row(output.value, leaf)});
+  step.launches_before = std::ranges::count_if(plan.source->nodes(), is_launched);
+  step.launches = static_cast<int64_t>(plan.launches.size());
+  for (const fuse::PassReport& pass : plan.passes) {
+    step.passes.push_back({.name = std::string(pass.name),
+                           .ran = pass.ran,
+                           .rewrites = pass.rewrites,
+                           .nodes_before = static_cast<int64_t>(pass.nodes_before),
+                           .nodes_after = static_cast<int64_t>(pass.nodes_after),
+                           .microseconds = pass.microseconds});
   }
+
+  Rows rows(plan, dims);
+  for (const graph::Output& output : plan.graph->outputs())
+    step.outputs.push_back({.name = output.name, .row = rows.producer(output.value)});
+  step.rows = rows.take();
+  fold_layers(step.rows);
   for (const ExplainRow& row : step.rows) add(step.predicted_us, row.predicted_us);
-  step.arena_bytes = static_cast<int64_t>(plan.arena_bytes);
-  step.live_bytes = static_cast<int64_t>(plan.live_bytes);
-  step.workspace_bytes = static_cast<int64_t>(plan.workspace_bytes);
   step.totals = totals_of(step.rows);
+  step.notes = plan.notes;
+  step.calibration = plan.calibration_hash;
+  for (size_t i = 0; i < plan.bytes.size(); ++i) {
+    const DeviceBytes& bytes = plan.bytes[i];
+    step.memory.push_back({.device = i < plan.devices.size() ? plan.devices[i] : "host",
+                           .arena = static_cast<int64_t>(bytes.arena),
+                           .live = static_cast<int64_t>(bytes.live),
+                           .workspace = static_cast<int64_t>(bytes.workspace),
+                           .weights = static_cast<int64_t>(bytes.weights),
+                           .states = static_cast<int64_t>(bytes.states)});
+  }
   return step;
 }
 
-void add_times(ExplainStep& step, std::span<const double> launch_us, std::span<const ExplainDevice> devices) {
-  INGOT_CHECK(launch_us.empty() || launch_us.size() == step.rows.size(), "{} times of {} launches",
-              launch_us.size(), step.rows.size());
-  for (size_t i = 0; i < launch_us.size(); ++i) {
-    ExplainRow& row = step.rows[i];
-    row.measured_us = launch_us[i];
+void add_times(ExplainStep& step, std::span<const double> launch_us, std::span<const double> transfer_us,
+               std::span<const ExplainDevice> devices) {
+  const auto transfers = static_cast<size_t>(std::ranges::count_if(step.rows, &ExplainRow::is_transfer));
+  INGOT_CHECK(launch_us.size() + transfers == step.rows.size() && transfer_us.size() == transfers,
+              "{} and {} times of {} rows", launch_us.size(), transfer_us.size(), step.rows.size());
+  size_t launch = 0;
+  size_t transfer = 0;
+  for (ExplainRow& row : step.rows) {
+    row.measured_us = row.is_transfer ? transfer_us[transfer++] : launch_us[launch++];
     add(step.measured_us, row.measured_us);
     const auto device = std::ranges::find(devices, row.device, &ExplainDevice::name);
-    if (device != devices.end()) set_share(row, *device);
+    if (device != devices.end() && !row.is_transfer) set_share(row, *device);
   }
   set_prediction_error(step);
   step.totals = totals_of(step.rows);

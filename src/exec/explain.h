@@ -8,17 +8,13 @@
 
 namespace ingot::exec {
 
-/// The sizes of the step that is explained.
-struct ExplainSizes {
-  graph::DimValues dims;       // of the run
-  graph::DimValues cost_dims;  // that flops and bytes are counted at: in prefill, the rows' mean context
-};
+/// Everything that a plan knows of a step of these sizes; times and shares, and the step's context, are left
+/// empty.
+ExplainStep explain(const Plan& plan, const graph::DimValues& dims);
 
-/// Everything of a step that the plan knows; `context`, times and shares are left empty.
-ExplainStep explain(const Plan& plan, const ExplainSizes& sizes);
-
-/// Fills in times by launch (empty: none were taken), and what follows from them: shares of the devices'
+/// Fills in times by launch and by transfer of the plan, and what follows from them: shares of the devices'
 /// limits, sums, totals, the error of the prediction.
-void add_times(ExplainStep& step, std::span<const double> launch_us, std::span<const ExplainDevice> devices);
+void add_times(ExplainStep& step, std::span<const double> launch_us, std::span<const double> transfer_us,
+               std::span<const ExplainDevice> devices);
 
 }  // namespace ingot::exec

@@ -130,7 +130,7 @@ DimValues Stepper::write_inputs(std::span<const StepSequence> sequences) {
   return dims;
 }
 
-Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
+DimValues Stepper::prepare(StepClass step, std::span<const StepSequence> sequences) {
   model_->folder().check_unchanged();
   int64_t tokens = 0;
   int64_t rows = 0;
@@ -143,9 +143,18 @@ Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
                   rows <= most[Symbol::logit_rows],
               "a {} step of {} sequences, {} tokens, {} rows", to_string(step), sequences.size(), tokens,
               rows);
+  return write_inputs(sequences);
+}
+
+Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
   const size_t plan_index = step == StepClass::prefill ? 0 : 1;
-  runner_->run(plan_index, write_inputs(sequences));
+  runner_->run(plan_index, prepare(step, sequences));
   return runner_->output(plan_index, head_ == Head::logits ? "logits" : "next");
+}
+
+void Stepper::profile(StepClass step, std::span<const StepSequence> sequences, std::span<double> launch_us,
+                      std::span<double> transfer_us) {
+  runner_->profile(step == StepClass::prefill ? 0 : 1, prepare(step, sequences), launch_us, transfer_us);
 }
 
 }  // namespace ingot::serve

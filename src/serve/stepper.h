@@ -44,6 +44,10 @@ class Stepper {
   /// the next run. Errors: io if a checkpoint file shrank.
   graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
 
+  /// The same, each launch and each transfer of the plan alone: what each took (exec/runner.h).
+  void profile(backend::StepClass step, std::span<const StepSequence> sequences, std::span<double> launch_us,
+               std::span<double> transfer_us);
+
   kv::PagedCache& cache() { return cache_; }
   const StepperLimits& limits() const { return limits_; }
   /// Token counts of a sequence, i32 [vocab], for penalties (graph/ops/sampler.h). Head tokens only.
@@ -53,6 +57,8 @@ class Stepper {
   size_t runner_bytes() const { return runner_->bytes(); }
 
  private:
+  /// Checks the step and writes its inputs.
+  graph::DimValues prepare(backend::StepClass step, std::span<const StepSequence> sequences);
   graph::DimValues write_inputs(std::span<const StepSequence> sequences);
 
   std::shared_ptr<const model::Model> model_;
