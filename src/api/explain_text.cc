@@ -100,7 +100,7 @@ std::vector<Folded> fold(const ExplainStep& step, bool all_layers) {
   const auto add = [](std::optional<double>& sum, const std::optional<double>& part) {
     if (part) sum = sum.value_or(0) + *part;
   };
-  for (size_t i = 0; i < step.launches; ++i) {
+  for (size_t i = 0; i < step.rows.size(); ++i) {
     const ExplainRow& row = step.rows[i];
     const int64_t key = all_layers ? static_cast<int64_t>(i) : row.representative;
     const auto [entry, is_new] = by_representative.try_emplace(key, folded.size());
