@@ -150,7 +150,7 @@ void run(ThreadPool& pool, const DecodeLinear& linear) {
 
 }  // namespace
 
-bool can_decode_fused(const backend::KernelQuery& query) {
+bool supports_fused_decode(const backend::KernelQuery& query) {
   const graph::LinearForm& form = static_cast<const graph::FusedLinearOp&>(query.op).form();
   const bool adds_scalar = form.add && query.inputs[static_cast<size_t>(form.add_input())].rank() == 0;
   return query.step == backend::StepClass::decode && form.parts.size() <= kMaxParts && !adds_scalar;
