@@ -30,6 +30,8 @@ void launch_rms_norm(backend::Backend& backend, const backend::Launch& launch);
 void launch_embedding(backend::Backend& backend, const backend::Launch& launch);
 void launch_rope(backend::Backend& backend, const backend::Launch& launch);
 void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch);
+void launch_fused_decode(backend::Backend& backend, const backend::Launch& launch);
+void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch);
 void launch_linear_prefill(backend::Backend& backend, const backend::Launch& launch);
 void launch_fused_prefill(backend::Backend& backend, const backend::Launch& launch);
 void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch);
@@ -38,13 +40,16 @@ void launch_attention_decode(backend::Backend& backend, const backend::Launch& l
 void launch_attention_prefill(backend::Backend& backend, const backend::Launch& launch);
 void launch_sample(backend::Backend& backend, const backend::Launch& launch);
 
+size_t fused_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t qkv_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t qkv_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t attention_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t attention_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t sample_workspace(const backend::Backend& backend, const backend::Launch& launch);
 
-// What the rows of fused ops support, prefill steps alone where the name says so.
+// What the rows of fused ops support; a step's class where the name says so.
+bool supports_fused_decode(const backend::KernelQuery& query);
 bool supports_fused_prefill(const backend::KernelQuery& query);
 bool supports_pointwise(const backend::KernelQuery& query);
 

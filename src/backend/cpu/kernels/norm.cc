@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/decode_rows.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/norm_rows-inl.h"
 #include "backend/cpu/kernels/simd.h"
@@ -94,6 +95,24 @@ void launch_layer_norm(backend::Backend& backend, const backend::Launch& launch)
     HWY_DYNAMIC_DISPATCH(layer_norm_rows)
     (launch.inputs[0], launch.inputs[1], launch.inputs[2], out, eps, begin, end);
   });
+}
+
+DecodeRows normalised_rows(ThreadPool& pool, const graph::NormPrologue& norm,
+                           std::span<const graph::Tensor> inputs, float* workspace) {
+  const graph::Tensor& x = inputs[0];
+  DecodeRows rows{.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]};
+  if (norm.kind == graph::NormPrologue::Kind::none) return rows;
+  rows.data = workspace;
+  const graph::Tensor out{.data = workspace, .dtype = DType::f32, .shape = x.shape};
+  const bool is_rms = norm.kind == graph::NormPrologue::Kind::rms;
+  parallel_items(pool, rows.rows, rows.in, [&](int64_t begin, int64_t end) {
+    if (is_rms) {
+      HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, inputs[1], out, norm.eps, begin, end);
+    } else {
+      HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, inputs[1], inputs[2], out, norm.eps, begin, end);
+    }
+  });
+  return rows;
 }
 
 void launch_softmax(backend::Backend& backend, const backend::Launch& launch) {
