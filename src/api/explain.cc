@@ -60,15 +60,9 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  RepeatedStep(std::shared_ptr<const model::Model> model, backend::Backend& backend, const StepShape& shape)
-      : shape_(shape),
-        stepper_(model, backend, serve::Head::tokens,
-                 {.sequences = shape.sequences,
-                  .context = shape.context,
-                  .prefill_tokens = std::max(shape.sequences, shape.tokens),
-                  .cache_tokens = 0,
-                  .prefill_rows = 0}) {
-    fill_cache();
+  RepeatedStep(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices,
+               const serve::StepperLimits& limits, const StepShape& shape)
+      : shape_(shape), stepper_(model, devices, serve::Head::tokens, limits) {
     const int64_t vocab = model->dimensions().vocab;
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
@@ -77,6 +71,7 @@ class RepeatedStep {
       for (int64_t i = 0; i < shape.tokens; ++i)
         tokens_.push_back(static_cast<int32_t>(((s * shape.tokens + i) * 7919 + 13) % vocab));
     }
+    fill_cache();
     for (size_t s = 0; s < pages_.size(); ++s) {
       const auto count = static_cast<size_t>(shape.tokens);
       serve::StepSequence part;
@@ -96,7 +91,9 @@ class RepeatedStep {
     return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
   }
   void profile(LaunchTimes& times) {
-    stepper_.profile(shape_.step, parts_, times.launches.current, times.transfers.current);
+    // The inputs of the step that ran last are still there.
+    stepper_.runner().profile(shape_.step == StepClass::prefill ? 0 : 1, stepper_.last_dims(),
+                              times.launches.current, times.transfers.current);
     times.launches.keep();
     times.transfers.keep();
   }
@@ -115,8 +112,13 @@ class RepeatedStep {
   /// Pages that nobody wrote all are the same page of zeros, which reads faster than a cache in use.
   void fill_cache() {
     for (const auto& [name, array] : stepper_.cache().states()) {
-      Array writable = array;
-      std::memset(writable.mutable_raw(), 0x3c, writable.bytes());  // as f32: 0.0115
+      Array cache = array;
+      const size_t page_bytes = cache.bytes() / static_cast<size_t>(stepper_.cache().total_pages());
+      auto* bytes = static_cast<std::byte*>(cache.mutable_raw());
+      for (const kv::SequencePages& sequence : pages_) {
+        for (int32_t page : sequence.pages())
+          std::memset(bytes + static_cast<size_t>(page) * page_bytes, 0x3c, page_bytes);  // as f32: 0.0115
+      }
     }
   }
 
@@ -128,8 +130,8 @@ class RepeatedStep {
 };
 
 ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
-                         std::span<const ExplainDevice> devices) {
-  ExplainStep step = exec::explain(repeated.plan(), repeated.dims());
+                         std::span<const exec::Device> devices, std::span<const ExplainDevice> limits) {
+  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), devices);
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();
@@ -145,7 +147,7 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
     repeated.profile(times);
   }
   step.step_us = median(steps);
-  exec::add_times(step, times.launches.medians(), times.transfers.medians(), devices);
+  exec::add_times(step, times.launches.medians(), times.transfers.medians(), limits);
   return step;
 }
 
@@ -172,13 +174,17 @@ Explanation LLM::explain(const ExplainOptions& options) {
   explanation.layers = impl_->info.layers;
   explanation.parameters = impl_->info.parameters;
   explanation.repetitions = options.repetitions;
-  ExplainDevice device{.name = std::string(impl_->backend->name()), .description = this->device()};
-  if (options.profile) {
-    const backend::Peaks peaks = impl_->backend->measure_peaks();
-    device.read_gbps = peaks.read_gbps;
-    device.f32_gflops = peaks.f32_gflops;
+  const std::vector<exec::Device> devices{
+      {.backend = impl_->backend.get(), .name = std::string(impl_->backend->name())}};
+  for (const exec::Device& device : devices) {
+    ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
+    if (options.profile) {
+      const backend::Peaks peaks = device.backend->measure_peaks();
+      explained.read_gbps = peaks.read_gbps;
+      explained.f32_gflops = peaks.f32_gflops;
+    }
+    explanation.devices.push_back(std::move(explained));
   }
-  explanation.devices.push_back(std::move(device));
 
   std::vector<StepShape> shapes;
   if (options.decode) {
@@ -192,8 +198,11 @@ Explanation LLM::explain(const ExplainOptions& options) {
                       .context = prompt});
   }
   for (const StepShape& shape : shapes) {
-    RepeatedStep repeated(impl_->model, *impl_->backend, shape);
-    explanation.steps.push_back(explain_step(repeated, shape, options, explanation.devices));
+    // The plans that generate() takes, but for the number of sequences.
+    serve::StepperLimits limits = impl_->limits();
+    limits.sequences = shape.sequences;
+    RepeatedStep repeated(impl_->model, devices, limits, shape);
+    explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
   }
   return explanation;
 }

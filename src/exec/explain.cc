@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "exec/cost_model.h"
+#include "exec/route_candidates.h"
 #include "graph/print.h"
 
 namespace ingot::exec {
@@ -25,11 +26,22 @@ int64_t count_ops(const Graph& graph) {
   return std::ranges::count_if(graph.nodes(), [](const Node& node) { return node.kind == NodeKind::op; });
 }
 
+/// The sizes with a cache of no more pages than the step reads: the others keep no bytes from the caches.
+graph::DimValues with_used_pages(graph::DimValues dims) {
+  int64_t& pages = dims[graph::Symbol::cache_pages];
+  pages = std::min(pages, dims[graph::Symbol::sequences] * dims[graph::Symbol::pages]);
+  return dims;
+}
+
 /// The rows of a plan: its launches, and before each the transfers that wait for nothing later.
 class Rows {
  public:
-  Rows(const Plan& plan, const graph::DimValues& dims)
-      : plan_(plan), dims_(dims), row_of_(plan.graph->nodes().size(), -1) {
+  Rows(const Plan& plan, const graph::DimValues& dims, std::span<const Device> devices)
+      : plan_(plan),
+        dims_(dims),
+        devices_(devices),
+        working_set_(working_set_bytes(*plan.graph, with_used_pages(dims))),
+        row_of_(plan.graph->nodes().size(), -1) {
     size_t transfer = 0;
     for (size_t i = 0; i <= plan.launches.size(); ++i) {
       for (; transfer < plan.transfers.size() && plan.transfers[transfer].before_launch == i; ++transfer)
@@ -47,6 +59,16 @@ class Rows {
     value = viewed(*plan_.graph, value);
     const Node& node = plan_.graph->node(value);
     return node.kind == NodeKind::result ? node.inputs[0] : value;
+  }
+
+  static DeviceCosts host_costs() {
+    DeviceCosts host;
+    host.device = "host";
+    return host;
+  }
+  const DeviceCosts* costs_of_memory(int memory, const DeviceCosts& host) const {
+    const auto device = static_cast<size_t>(memory);
+    return device < devices_.size() ? devices_[device].costs : &host;
   }
 
   std::string device_of_memory(int memory) const {
@@ -79,7 +101,6 @@ class Rows {
     row.kernel = launch.kernel->name;
     row.reason = launch.reason;
     row.layer = node.layer;
-    if (launch.predicted_us > 0) row.predicted_us = launch.predicted_us;
     std::vector<graph::Tensor> inputs;
     for (Value input : node.inputs) {
       inputs.push_back(shape_of(graph, input, dims_));
@@ -88,6 +109,9 @@ class Rows {
     const Work work = work_of(*node.op, inputs, output);
     row.flops = work.flops;
     row.bytes = work.bytes;
+    // The plan predicted its bucket; this is a step of other sizes.
+    if (const DeviceCosts* costs = devices_[static_cast<size_t>(launch.device)].costs)
+      row.predicted_us = predict_us(*costs, *launch.kernel, *node.op, inputs, output, working_set_);
     row_of_[index(launch.node)] = static_cast<int64_t>(rows_.size());
     rows_.push_back(std::move(row));
   }
@@ -105,8 +129,11 @@ class Rows {
     row.kernel = "copy";
     row.reason = "from " + device_of_memory(transfer.from);
     row.layer = node.kind == NodeKind::op ? node.layer : graph::kNoLayer;
-    if (transfer.predicted_us > 0) row.predicted_us = transfer.predicted_us;
     row.bytes = static_cast<double>(value.bytes());
+    const DeviceCosts host = host_costs();
+    const DeviceCosts* from = costs_of_memory(transfer.from, host);
+    const DeviceCosts* to = costs_of_memory(transfer.to, host);
+    if (from != nullptr && to != nullptr) row.predicted_us = transfer_us(*from, *to, row.bytes);
     add_input(row, transfer.value, transfer.from);
     copies_[{transfer.value.id, transfer.to}] = static_cast<int64_t>(rows_.size());
     rows_.push_back(std::move(row));
@@ -114,6 +141,8 @@ class Rows {
 
   const Plan& plan_;
   const graph::DimValues& dims_;
+  std::span<const Device> devices_;
+  double working_set_;
   std::vector<int64_t> row_of_;                        // by node
   std::map<std::pair<int32_t, int>, int64_t> copies_;  // by value and memory
   std::vector<ExplainRow> rows_;
@@ -200,7 +229,7 @@ void set_prediction_error(ExplainStep& step) {
 
 }  // namespace
 
-ExplainStep explain(const Plan& plan, const graph::DimValues& dims) {
+ExplainStep explain(const Plan& plan, const graph::DimValues& dims, std::span<const Device> devices) {
   ExplainStep step;
   step.step = to_string(plan.step);
   step.tokens = dims[graph::Symbol::tokens];
@@ -220,7 +249,7 @@ ExplainStep explain(const Plan& plan, const graph::DimValues& dims) {
                            .microseconds = pass.microseconds});
   }
 
-  Rows rows(plan, dims);
+  Rows rows(plan, dims, devices);
   for (const graph::Output& output : plan.graph->outputs())
     step.outputs.push_back({.name = output.name, .row = rows.producer(output.value)});
   step.rows = rows.take();

@@ -8,9 +8,9 @@
 
 namespace ingot::exec {
 
-/// Everything that a plan knows of a step of these sizes; times and shares, and the step's context, are left
-/// empty.
-ExplainStep explain(const Plan& plan, const graph::DimValues& dims);
+/// Everything that a plan knows of a step of these sizes, predicted by the costs of its devices; times and
+/// shares, and the step's context, are left empty. `devices`: as the plan was compiled for.
+ExplainStep explain(const Plan& plan, const graph::DimValues& dims, std::span<const Device> devices);
 
 /// Fills in times by launch and by transfer of the plan, and what follows from them: shares of the devices'
 /// limits, sums, totals, the error of the prediction.
