@@ -36,13 +36,18 @@ Devices make_devices(const CompileOptions& options) {
       }
     }
     if (options.strict) {
-      fail(ErrorCode::unsupported, "device: '{}' is not there: {} (strict: nothing is passed over)", name, reason);
+      fail(ErrorCode::unsupported, "device: '{}' is not there: {} (strict: nothing is passed over)", name,
+           reason);
     }
     devices.missing.push_back({.device = name, .reason = reason});
   }
   if (devices.backends.empty()) {
     fail(ErrorCode::unsupported, "device: expected one that is there, found {}: {}",
          fmt::join(options.devices, ", "), devices.missing.front().reason);
+  }
+  for (const auto& backend : devices.backends) {
+    devices.devices.push_back(
+        {.backend = backend.get(), .name = std::string(backend->name()), .costs = nullptr});
   }
   return devices;
 }

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/backend.h"
+#include "exec/device.h"
 #include "ingot/compile_options.h"
 
 namespace ingot::api {
@@ -18,12 +18,9 @@ namespace ingot::api {
 std::span<const std::string_view> known_devices();
 
 struct Devices {
-  struct Missing {
-    std::string device;
-    std::string reason;
-  };
   std::vector<std::unique_ptr<backend::Backend>> backends;  // by preference
-  std::vector<Missing> missing;                             // passed over
+  std::vector<exec::Device> devices;                        // the same, as plans see them
+  std::vector<exec::PassedOver> missing;
 };
 
 /// Starts them. Errors: unsupported where none is left or, with options.strict, where one is missing;

@@ -7,7 +7,6 @@
 
 #include "api/devices.h"
 #include "base/check.h"
-#include "fuse/fuse.h"
 #include "graph/op_table.h"
 
 namespace ingot::api {
@@ -35,18 +34,6 @@ void check_listed(std::string_view option, const std::string& device,
        option, fmt::join(devices, ", "), device);
 }
 
-void check_passes(const std::vector<std::string>& names) {
-  const auto passes = fuse::pass_infos();
-  for (const std::string& name : names) {
-    const auto is_it = [&](const fuse::PassInfo& pass) { return pass.name == name; };
-    if (name == "all" || std::any_of(passes.begin(), passes.end(), is_it)) continue;
-    std::vector<std::string_view> known;
-    for (const fuse::PassInfo& pass : passes) known.push_back(pass.name);
-    fail(ErrorCode::invalid_argument, "no_fuse: expected all, or fusion passes ({}), found '{}'",
-         fmt::join(known, ", "), name);
-  }
-}
-
 void check_route(const CompileOptions& options) {
   for (const auto& [op, elements] : options.route) {
     if (graph::find_op(op) == nullptr) {
@@ -67,8 +54,9 @@ void check_ranges(const CompileOptions& options) {
   for (size_t i = 0; i < ranges.size(); ++i) {
     const LayerRange& range = ranges[i];
     if (range.first < 0 || range.last < range.first) {
-      fail(ErrorCode::invalid_argument, "layers: expected a first layer from 0 and a last one from there, found {}-{}",
-           range.first, range.last);
+      fail(ErrorCode::invalid_argument,
+           "layers: expected a first layer from 0 and a last one from there, found {}-{}", range.first,
+           range.last);
     }
     if (i > 0 && range.first <= ranges[i - 1].last) {
       fail(ErrorCode::invalid_argument, "layers: expected ranges that do not overlap, found {}-{} and {}-{}",
@@ -91,7 +79,6 @@ void check_caps(const CompileOptions& options) {
 
 void check(const LoadOptions& options) {
   check_devices(options.compile.devices);
-  check_passes(options.compile.no_fuse);
   check_route(options.compile);
   check_ranges(options.compile);
   check_caps(options.compile);
@@ -104,8 +91,8 @@ void check(const LoadOptions& options) {
 void check_layers(const CompileOptions& options, int64_t layers) {
   for (const LayerRange& range : options.layers) {
     if (range.last < layers) continue;
-    fail(ErrorCode::invalid_argument, "layers: expected layers 0 to {} (the model's), found {}-{}", layers - 1,
-         range.first, range.last);
+    fail(ErrorCode::invalid_argument, "layers: expected layers 0 to {} (the model's), found {}-{}",
+         layers - 1, range.first, range.last);
   }
 }
 
