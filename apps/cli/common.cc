@@ -53,12 +53,16 @@ void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory)
   add_compile_options(verb, options.load.compile, tell_memory);
 }
 
-LLM load(const ModelOptions& options) {
-  const std::string folder = options.folder ? *options.folder : storyteller();
+std::string checked_folder(const ModelOptions& options) {
+  std::string folder = options.folder ? *options.folder : storyteller();
   if (folder.empty())
     throw Error(ErrorCode::invalid_argument, "--model: expected a FOLDER, found an empty string");
   name_checkpoint(folder);
-  LLM llm = LLM::load(folder, options.load);
+  return folder;
+}
+
+LLM load(const ModelOptions& options) {
+  LLM llm = LLM::load(checked_folder(options), options.load);
   for (const std::string& note : llm.notes()) fmt::print(stderr, "ingot: {}\n", note);
   return llm;
 }

@@ -143,7 +143,8 @@ void add_compile_options(CLI::App& verb, CompileOptions& options, bool* tell_mem
                *tell_memory = true;
                if (!text.empty()) read_memory(text, options);
              })
-        ->expected(0, 1);
+        ->expected(0, 1000)
+        ->allow_extra_args();
   }
   verb.add_flag("--strict", options.strict, "pass over no device: missing or full is an error");
 }

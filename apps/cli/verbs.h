@@ -51,6 +51,12 @@ void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory 
 void add_compile_options(CLI::App& verb, CompileOptions& options, bool* tell_memory = nullptr);
 /// Loads, and from then on names the checkpoint if one of its files shrinks under the mapping.
 LLM load(const ModelOptions& options);
+/// The folder that the options name, checked and named likewise, without loading it.
+std::string checked_folder(const ModelOptions& options);
+
+/// What a model takes: a table for people, or one JSON object with bytes.
+void print_memory(const MemoryPlan& plan);
+void print_memory_json(const std::string& folder, const MemoryPlan& plan);
 
 /// The folder of the checkpoint that ships with Ingot.
 std::string storyteller();

@@ -136,14 +136,5 @@ TEST_F(Llm, ErrorsNameTheArgumentAndLeaveTheModelUsable) {
   EXPECT_EQ(llm.generate("the", greedy(5)).tokens.size(), 5U);
 }
 
-TEST_F(Llm, MemoryPlanGrowsWithTheContextAlone) {
-  const MemoryPlan small = load({.context = 32}).memory();
-  const MemoryPlan large = load({.context = 64}).memory();
-  EXPECT_EQ(small.weights, large.weights);
-  EXPECT_EQ(large.kv_cache - small.kv_cache,
-            int64_t{32} * 2 * 2 * 2 * 8 * 4);  // tokens, k and v, layers, heads, f32
-  EXPECT_EQ(large.total(), large.weights + large.kv_cache + large.activations + large.program);
-}
-
 }  // namespace
 }  // namespace ingot
