@@ -1,0 +1,66 @@
+// What a Program holds; shared by the files that implement it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/graph_checks.h"
+#include "backend/backend.h"
+#include "exec/plan.h"
+#include "exec/runner.h"
+#include "ingot/graph.h"
+
+namespace ingot {
+
+struct Program::Impl {
+  /// An input as runs bring it.
+  struct Input {
+    std::string name;
+    graph::Value value;  // in `graph`
+    graph::TensorType type;
+    void* buffer = nullptr;  // of the runner; null where the plan does not read it
+  };
+
+  Impl(const api::GraphBuilder& builder, const ProgramOptions& options);
+
+  /// Plans for a T of `length` and takes the plan and its memory into use.
+  void plan_for(int64_t length);
+  /// Checks the arrays and returns the run's T.
+  graph::DimValues bind(const NamedArrays& arrays) const;
+  /// Checks, and runs.
+  void step(const NamedArrays& arrays);
+  /// The output of the last run.
+  graph::Tensor output(const std::string& name) const { return runner->output(0, name); }
+  const graph::Output* find_output(std::string_view name) const;
+
+  std::shared_ptr<const graph::Graph> graph;  // what the outputs need, before fusion
+  api::RunChecks checks;                      // over `graph`
+  CompileOptions options;
+  backend::StepClass step_class = backend::StepClass::decode;
+  bool has_any = false;  // whether the graph has a T
+  std::vector<Input> inputs;
+  std::map<std::string, Array, std::less<>> states;
+  std::vector<std::unique_ptr<backend::Backend>> backends;
+  std::shared_ptr<const exec::Plan> plan;
+  std::unique_ptr<exec::Runner> runner;  // after the backends, which it uses
+  std::vector<std::string> notes;
+  ProgramStatistics statistics;
+};
+
+namespace api {
+
+/// The graph of everything that outputs need and that writes to states. `moved[i]`: where node i went, or
+/// empty.
+struct Needed {
+  std::shared_ptr<const graph::Graph> graph;
+  std::vector<graph::Value> moved;
+};
+Needed needed_part(const graph::Graph& graph);
+
+/// Errors: invalid_argument for a setting that names what does not exist, or is outside its range.
+void check_options(const CompileOptions& options);
+
+}  // namespace api
+}  // namespace ingot
