@@ -64,8 +64,8 @@ class Program {
   /// run then.
   Outputs run(const NamedArrays& inputs);
 
-  /// The same into arrays that are there already, without memory of its own: `outputs` holds an array of the
-  /// right type and shape for every output that is wanted. Errors: also invalid_argument for one that is no
+  /// The same into arrays that are there already: `outputs` holds an array of the right
+  /// type and shape for every output that is wanted. Errors: also invalid_argument for one that is no
   /// output, of another type or shape, or read-only.
   void run_into(const NamedArrays& inputs, NamedArrays& outputs);
 
@@ -77,7 +77,7 @@ class Program {
   std::string to_text(GraphStage stage = GraphStage::fused) const;
   ProgramStatistics statistics() const;
   /// What was asked for and could not be had: devices passed over, with the reason.
-  const std::vector<std::string>& notes() const;
+  std::vector<std::string> notes() const;
 
  private:
   friend struct api::Access;

@@ -3,7 +3,7 @@
 
 #include "api/graph_builder.h"
 #include "api/graph_program.h"
-#include "backend/registry.h"
+#include "fuse/fuse.h"
 #include "graph/op_table.h"
 
 namespace ingot {
@@ -136,15 +136,15 @@ Program::Impl::Impl(const api::GraphBuilder& builder, const ProgramOptions& aske
       has_any = has_any || std::any_of(node.type.dims.begin(), node.type.dims.end(), is_any);
     } else if (node.kind == NodeKind::state) {
       Array zeros = Array::zeros(node.type.dtype, node.type.bind({}));
-      statistics.state_bytes += static_cast<int64_t>(zeros.bytes());
+      counted.state_bytes += static_cast<int64_t>(zeros.bytes());
       states.emplace(node.name, std::move(zeros));
     } else if (node.kind == NodeKind::weight) {
-      statistics.constant_bytes += static_cast<int64_t>(node.weight.bytes());
+      counted.constant_bytes += static_cast<int64_t>(node.weight.bytes());
     } else if (!has_any && std::any_of(node.type.dims.begin(), node.type.dims.end(), is_any)) {
       fail(ErrorCode::invalid_argument, "compile: expected an input of variable length, found only {} of {}",
            node.op->name(), to_string(node.type));
     }
-    if (node.op && (!node.op->alias_of() || node.op->writes_alias())) ++statistics.launches_unfused;
+    if (exec::is_launched(node)) ++counted.launches_unfused;
   }
   if (asked.most < 0 || (has_any && asked.most == 0)) {
     fail(ErrorCode::invalid_argument, "most: expected the largest T, at least {}, found {}", has_any ? 1 : 0,
@@ -154,17 +154,17 @@ Program::Impl::Impl(const api::GraphBuilder& builder, const ProgramOptions& aske
   expect_addressable(*graph, most);
   step_class = most_rows(*graph, values_of(most)) >= kManyRows ? backend::StepClass::prefill
                                                                : backend::StepClass::decode;
-  for (const std::string& device : options.devices) {
-    backends.push_back(backend::make_backend(device, {.threads = options.threads}));
-  }
+  devices = api::find_devices(options);
   plan_for(most);
 }
 
 void Program::Impl::plan_for(int64_t length) {
   expect_addressable(*graph, length);
-  auto new_plan = exec::compile(graph, values_of(length), step_class, *backends.front());
-  auto new_runner = std::make_unique<exec::Runner>(*backends.front(), std::vector{new_plan}, states);
+  auto new_plan = exec::compile(fuse::fuse(graph, {.off = options.no_fuse}).graph, values_of(length),
+                                step_class, devices.present, options, devices.missing);
+  auto new_runner = std::make_unique<exec::Runner>(devices.present, std::vector{new_plan}, states);
   // Nothing below throws: a plan that cannot be had leaves the one there is.
+  if (runner != nullptr) moved_bytes_before += runner->statistics().bytes_moved;
   plan = std::move(new_plan);
   runner = std::move(new_runner);
   for (Input& input : inputs) input.buffer = nullptr;
@@ -174,11 +174,8 @@ void Program::Impl::plan_for(int64_t length) {
       if (input.name == node.name) input.buffer = runner->input(node.name).data;
     }
   }
-  statistics.most = length;
-  statistics.launches = static_cast<int64_t>(plan->launches.size());
-  statistics.arena_bytes = static_cast<int64_t>(plan->arena_bytes + plan->workspace_bytes);
-  statistics.input_bytes = static_cast<int64_t>(runner->bytes()) - statistics.arena_bytes;
-  ++statistics.compiles;
+  counted.most = length;
+  ++counted.compiles;
 }
 
 Program api::Access::compile(const GraphBuilder& builder, const ProgramOptions& options) {

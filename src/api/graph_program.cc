@@ -107,13 +107,13 @@ void Program::Impl::step(const NamedArrays& arrays) {
   };
   checks.run(*graph, dims, tensor_of);
   const int64_t length = dims[Symbol::tokens];
-  if (length > statistics.most) plan_for(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(length))));
+  if (length > counted.most) plan_for(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(length))));
   for (const Input& input : inputs) {
     const Array& array = arrays.find(input.name)->second;
     if (input.buffer != nullptr) copy_bytes(input.buffer, array.raw(), array.bytes());
   }
   runner->run(0, dims);
-  ++statistics.runs;
+  ++counted.runs;
 }
 
 Program::Program(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -176,12 +176,22 @@ std::string Program::to_text(GraphStage stage) const {
   });
 }
 
-ProgramStatistics Program::statistics() const {
-  return impl_->statistics;
+ProgramStatistics Program::Impl::statistics() const {
+  ProgramStatistics statistics = counted;
+  statistics.launches = static_cast<int64_t>(plan->launches.size());
+  for (const exec::DeviceBytes& bytes : plan->bytes)
+    statistics.arena_bytes += static_cast<int64_t>(bytes.arena + bytes.workspace);
+  statistics.input_bytes = static_cast<int64_t>(runner->bytes()) - statistics.arena_bytes;
+  statistics.moved_bytes = static_cast<int64_t>(moved_bytes_before + runner->statistics().bytes_moved);
+  return statistics;
 }
 
-const std::vector<std::string>& Program::notes() const {
-  return impl_->notes;
+ProgramStatistics Program::statistics() const {
+  return impl_->statistics();
+}
+
+std::vector<std::string> Program::notes() const {
+  return impl_->plan->notes;
 }
 
 }  // namespace ingot

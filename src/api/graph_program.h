@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/graph_checks.h"
+#include "api/graph_devices.h"
 #include "backend/backend.h"
 #include "exec/plan.h"
 #include "exec/runner.h"
@@ -34,6 +35,7 @@ struct Program::Impl {
   /// The output of the last run.
   graph::Tensor output(const std::string& name) const { return runner->output(0, name); }
   const graph::Output* find_output(std::string_view name) const;
+  ProgramStatistics statistics() const;
 
   std::shared_ptr<const graph::Graph> graph;  // what the outputs need, before fusion
   api::RunChecks checks;                      // over `graph`
@@ -42,11 +44,11 @@ struct Program::Impl {
   bool has_any = false;  // whether the graph has a T
   std::vector<Input> inputs;
   std::map<std::string, Array, std::less<>> states;
-  std::vector<std::unique_ptr<backend::Backend>> backends;
+  api::Devices devices;
   std::shared_ptr<const exec::Plan> plan;
-  std::unique_ptr<exec::Runner> runner;  // after the backends, which it uses
-  std::vector<std::string> notes;
-  ProgramStatistics statistics;
+  std::unique_ptr<exec::Runner> runner;  // after the devices, which it uses
+  ProgramStatistics counted;             // what statistics() does not read elsewhere
+  uint64_t moved_bytes_before = 0;       // by runners of shorter plans
 };
 
 namespace api {

@@ -196,7 +196,7 @@ TEST_F(GraphErrors, CompileNamesWhatIsMissingOrOutOfRange) {
     return message_of([&] { g.compile({.most = 4, .options = options}); });
   };
   EXPECT_EQ(with({.devices = {}}), "devices: expected at least one, found none");
-  EXPECT_EQ(with({.devices = {"abacus"}}), "device: expected one of cpu, found 'abacus'");
+  EXPECT_EQ(with({.devices = {"abacus"}}), "devices: expected some of cpu, cuda, metal, found 'abacus'");
   EXPECT_THAT(with({.threads = -1}), testing::HasSubstr("threads"));
   EXPECT_EQ(with({.route = {{"abacus", 3}}}), "route: expected the name of an op, found 'abacus'");
   EXPECT_EQ(with({.route = {{"gelu", -3}}}), "route: gelu: expected a threshold of at least 0, found -3");
