@@ -36,9 +36,9 @@ int main() {
     std::printf("y %s: %.4f %.4f %.4f …\n", to_string(y.shape()).c_str(), y.data<float>()[0],
                 y.data<float>()[1], y.data<float>()[2]);
     ingot::Program unfused = g.compile({.most = 64, .options = {.no_fuse = {"all"}}});
-    std::printf("\nas built, %lld launches a run:\n%s", static_cast<long long>(unfused.statistics().launches),
+    std::printf("\nas built, launches a run: %lld\n%s", static_cast<long long>(unfused.statistics().launches),
                 unfused.to_text().c_str());
-    std::printf("\nfused, %lld launches a run:\n%s", static_cast<long long>(program.statistics().launches),
+    std::printf("\nfused, launches a run: %lld\n%s", static_cast<long long>(program.statistics().launches),
                 program.to_text().c_str());
 
     const ingot::Array same = unfused.run({{"x", rows}})["y"];

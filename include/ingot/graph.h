@@ -32,7 +32,8 @@ namespace ingot {
 
 struct ProgramOptions {
   /// The T that memory is planned for, at least 1 where the graph has one. Shorter runs need no new plan,
-  /// longer ones get one.
+  /// longer ones get one. It also decides, for good, between the kernels for few rows and those for 16 and
+  /// more, so that a row's bits are the same however long its run is.
   int64_t most = 0;
   CompileOptions options = {};
 };
