@@ -54,11 +54,12 @@ void add_inspect(CLI::App& app) {
   struct Options {
     ModelOptions model;
     bool tensors = false;
+    bool memory = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb =
       app.add_subcommand("inspect", "Show a checkpoint: architecture, parameters, tensors, memory");
-  add_model_options(*verb, options->model);
+  add_model_options(*verb, options->model, &options->memory);
   verb->add_flag("--tensors", options->tensors, "list every tensor");
   verb->footer("Example: ingot inspect -m FOLDER --context 8192");
   verb->callback([options] { inspect(options->model, options->tensors); });

@@ -45,7 +45,10 @@ struct ModelOptions {
   std::optional<std::string> folder;
   LoadOptions load;
 };
-void add_model_options(CLI::App& verb, ModelOptions& options);
+/// `tell_memory`: of a verb whose --memory may stand alone, which sets it.
+void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory = nullptr);
+/// Those of them that say how a model is compiled: devices, fusion, routing, memory.
+void add_compile_options(CLI::App& verb, CompileOptions& options, bool* tell_memory = nullptr);
 /// Loads, and from then on names the checkpoint if one of its files shrinks under the mapping.
 LLM load(const ModelOptions& options);
 
@@ -70,6 +73,9 @@ std::string read_file(const std::string& path);
 /// Writes to standard output at once. Throws std::system_error when that fails: the disk is full, say.
 void write_text(std::string_view text);
 
+/// The parts of a list "a,b". Throws CLI::ValidationError, with what the option expects, for an empty part.
+std::vector<std::string> read_list(const std::string& option, const std::string& expected,
+                                   const std::string& text);
 /// "29.7 MiB"
 std::string human_bytes(int64_t bytes);
 

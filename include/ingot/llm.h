@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ingot/compile_options.h"
 #include "ingot/dtype.h"
 #include "ingot/error.h"
 
@@ -22,10 +23,13 @@ namespace ingot {
 /// The context that load() chooses at most when none is asked for: longer ones cost memory.
 inline constexpr int64_t kDefaultContext = 4096;
 
+/// The most sequences that a step takes.
+inline constexpr int64_t kMaxSequences = 1024;
+
 struct LoadOptions {
-  std::string device = "cpu";
-  int threads = 0;      // 0: every CPU this process may use
-  int64_t context = 0;  // tokens; 0: the model's own, at most kDefaultContext
+  CompileOptions compile;
+  int64_t context = 0;    // tokens; 0: the model's own, at most kDefaultContext
+  int64_t sequences = 1;  // that memory is set aside for
 };
 
 /// What to do with logits. Absent values come from the checkpoint's generation_config.json. The filters run
@@ -169,6 +173,8 @@ class LLM {
   /// The device as people know it, with its threads.
   std::string device() const;
   int64_t context() const;
+  /// What was asked for and passed over, and why: a sentence each. Empty when everything went as asked.
+  std::vector<std::string> notes() const;
   MemoryPlan memory() const;
 
   /// Token ids; with the special tokens that the tokenizer puts around a text, if asked for.

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "api/llm_impl.h"
+#include "api/options.h"
 #include "backend/registry.h"
 #include "base/check.h"
 
@@ -110,11 +111,14 @@ LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::string& folder, const LoadOptions& options) {
+  api::check(options);
   auto impl = std::make_unique<Impl>();
-  impl->backend = backend::make_backend(options.device, {.threads = options.threads});
+  impl->options = options;
+  impl->devices = api::make_devices(options.compile);
   auto files = std::make_shared<const format::HfFolder>(format::HfFolder::open(folder));
   impl->model = std::make_shared<const model::Model>(files);
   impl->tokenizer = std::make_unique<text::Tokenizer>(text::Tokenizer::load(folder));
+  api::check_layers(options.compile, impl->model->dimensions().layers);
   check_vocabulary(*impl->tokenizer, *impl->model);
   impl->defaults = format::read_generation_config(files->generation_config(), files->config());
   impl->context = choose_context(options.context, impl->model->dimensions().max_positions);
@@ -124,7 +128,7 @@ LLM LLM::load(const std::string& folder, const LoadOptions& options) {
 }
 
 serve::StepperLimits LLM::Impl::limits() const {
-  return {.sequences = 1,
+  return {.sequences = options.sequences,
           .context = context,
           .prefill_tokens = std::min(api::kPrefillTokens, context),
           .cache_tokens = 0,
@@ -132,7 +136,7 @@ serve::StepperLimits LLM::Impl::limits() const {
 }
 
 serve::Engine& LLM::Impl::get_engine() {
-  if (!engine) engine = std::make_unique<serve::Engine>(model, *backend, limits());
+  if (!engine) engine = std::make_unique<serve::Engine>(model, backend(), limits());
   return *engine;
 }
 
@@ -140,7 +144,14 @@ const ModelInfo& LLM::info() const {
   return impl_->info;
 }
 std::string LLM::device() const {
-  return impl_->backend->limits().device;
+  return impl_->backend().limits().device;
+}
+std::vector<std::string> LLM::notes() const {
+  std::vector<std::string> notes;
+  for (const exec::PassedOver& missing : impl_->devices.missing) {
+    notes.push_back(fmt::format("device '{}' is passed over: {}", missing.device, missing.reason));
+  }
+  return notes;
 }
 int64_t LLM::context() const {
   return impl_->context;

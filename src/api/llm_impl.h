@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "backend/backend.h"
+#include "api/devices.h"
 #include "format/generation_config.h"
 #include "ingot/llm.h"
 #include "model/model.h"
@@ -13,7 +13,8 @@
 namespace ingot {
 
 struct LLM::Impl {
-  std::unique_ptr<backend::Backend> backend;
+  LoadOptions options;  // as given
+  api::Devices devices;
   std::shared_ptr<const model::Model> model;
   std::unique_ptr<text::Tokenizer> tokenizer;
   format::GenerationConfig defaults;
@@ -22,6 +23,8 @@ struct LLM::Impl {
   int64_t program_bytes = 0;              // resident before any weight was read
   std::unique_ptr<serve::Engine> engine;  // made by the first use
 
+  /// The device that computes.
+  backend::Backend& backend() const { return *devices.backends.front(); }
   serve::Engine& get_engine();
   serve::StepperLimits limits() const;
 };

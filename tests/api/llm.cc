@@ -105,8 +105,8 @@ TEST_F(Llm, CheckpointThatDoesNotSampleIsGreedy) {
 }
 
 TEST_F(Llm, SeveralLiveSideBySide) {
-  LLM one = load({.threads = 1});
-  LLM two = load({.threads = 2, .context = 32});
+  LLM one = load({.compile = {.threads = 1}});
+  LLM two = load({.compile = {.threads = 2}, .context = 32});
   const GenerateResult first = one.generate("the", greedy(20));
   EXPECT_EQ(two.generate("the", greedy(20)).tokens, first.tokens);
   EXPECT_EQ(one.generate("the", greedy(20)).tokens, first.tokens);
