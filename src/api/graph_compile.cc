@@ -3,8 +3,7 @@
 
 #include "api/graph_builder.h"
 #include "api/graph_program.h"
-#include "fuse/fuse.h"
-#include "graph/op_table.h"
+#include "api/options.h"
 
 namespace ingot {
 
@@ -56,28 +55,6 @@ Needed needed_part(const graph::Graph& graph) {
   return part;
 }
 
-void check_options(const CompileOptions& options) {
-  if (options.devices.empty())
-    fail(ErrorCode::invalid_argument, "devices: expected at least one, found none");
-  for (const auto& [op, elements] : options.route) {
-    if (graph::find_op(op) == nullptr)
-      fail(ErrorCode::invalid_argument, "route: expected the name of an op, found '{}'", op);
-    if (elements < 0)
-      fail(ErrorCode::invalid_argument, "route: {}: expected a threshold of at least 0, found {}", op,
-           elements);
-  }
-  for (const auto& [device, bytes] : options.memory) {
-    if (bytes < 0)
-      fail(ErrorCode::invalid_argument, "memory: {}: expected at least 0 bytes, found {}", device, bytes);
-  }
-  for (const LayerRange& range : options.layers) {
-    if (range.first < 0 || range.last < range.first) {
-      fail(ErrorCode::invalid_argument, "layers: expected a range from 0 on, found {} to {}", range.first,
-           range.last);
-    }
-  }
-}
-
 }  // namespace api
 
 namespace {
@@ -125,7 +102,7 @@ void expect_addressable(const graph::Graph& graph, int64_t any) {
 Program::Impl::Impl(const api::GraphBuilder& builder, const ProgramOptions& asked) : options(asked.options) {
   if (builder.graph.outputs().empty())
     fail(ErrorCode::invalid_argument, "compile: expected at least one output, found none");
-  api::check_options(options);
+  api::check(options);
   api::Needed part = api::needed_part(builder.graph);
   graph = std::move(part.graph);
   checks = builder.checks.moved_to(part.moved);
@@ -155,15 +132,23 @@ Program::Impl::Impl(const api::GraphBuilder& builder, const ProgramOptions& aske
   expect_addressable(*graph, most);
   step_class = most_rows(*graph, values_of(most)) >= kManyRows ? backend::StepClass::prefill
                                                                : backend::StepClass::decode;
-  devices = api::find_devices(options);
+  devices = api::make_devices(options);
   plan_for(most);
+}
+
+void Program::Impl::expect_host_states(std::string_view what) const {
+  for (const exec::Place& place : plan->places) {
+    if (place.kind != exec::Place::Kind::state || place.memory == plan->host) continue;
+    fail(ErrorCode::unsupported, "{}: state '{}' is in the memory of {}, which only this plan can read", what,
+         plan->graph->node(place.root).name, plan->devices[static_cast<size_t>(place.memory)]);
+  }
 }
 
 void Program::Impl::plan_for(int64_t length) {
   expect_addressable(*graph, length);
-  auto new_plan = exec::compile(fuse::fuse(graph, {.off = options.no_fuse}).graph, values_of(length),
-                                step_class, devices.present, options, devices.missing);
-  auto new_runner = std::make_unique<exec::Runner>(devices.present, std::vector{new_plan}, states);
+  if (plan != nullptr) expect_host_states("run");
+  auto new_plan = plans.get(graph, values_of(length), step_class, devices.devices, options, devices.missing);
+  auto new_runner = std::make_unique<exec::Runner>(devices.devices, std::vector{new_plan}, states);
   // Nothing below throws: a plan that cannot be had leaves the one there is.
   if (runner != nullptr) moved_bytes_before += runner->statistics().bytes_moved;
   plan = std::move(new_plan);
@@ -176,7 +161,6 @@ void Program::Impl::plan_for(int64_t length) {
     }
   }
   counted.most = length;
-  ++counted.compiles;
 }
 
 Program api::Access::compile(const GraphBuilder& builder, const ProgramOptions& options) {

@@ -162,6 +162,7 @@ void Program::run_into(const NamedArrays& inputs, NamedArrays& outputs) {
 
 Array Program::state(std::string_view name) const {
   return guarded("state", [&] {
+    impl_->expect_host_states("state");
     const auto found = impl_->states.find(name);
     if (found != impl_->states.end()) return found->second;
     std::vector<std::string_view> names;
@@ -178,6 +179,7 @@ std::string Program::to_text(GraphStage stage) const {
 
 ProgramStatistics Program::Impl::statistics() const {
   ProgramStatistics statistics = counted;
+  statistics.compiles = static_cast<int64_t>(plans.statistics().misses);
   statistics.launches = static_cast<int64_t>(plan->launches.size());
   for (const exec::DeviceBytes& bytes : plan->bytes)
     statistics.arena_bytes += static_cast<int64_t>(bytes.arena + bytes.workspace);

@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "api/devices.h"
 #include "api/graph_checks.h"
-#include "api/graph_devices.h"
 #include "backend/backend.h"
 #include "exec/plan.h"
+#include "exec/plan_cache.h"
 #include "exec/runner.h"
 #include "ingot/graph.h"
 
@@ -26,6 +27,8 @@ struct Program::Impl {
 
   Impl(const api::GraphBuilder& builder, const ProgramOptions& options);
 
+  /// Refuses what would lose states: they stay in the memory of their device, which cannot be read back yet.
+  void expect_host_states(std::string_view what) const;
   /// Plans for a T of `length` and takes the plan and its memory into use.
   void plan_for(int64_t length);
   /// Checks the arrays and returns the run's T.
@@ -45,6 +48,7 @@ struct Program::Impl {
   std::vector<Input> inputs;
   std::map<std::string, Array, std::less<>> states;
   api::Devices devices;
+  exec::PlanCache plans;
   std::shared_ptr<const exec::Plan> plan;
   std::unique_ptr<exec::Runner> runner;  // after the devices, which it uses
   ProgramStatistics counted;             // what statistics() does not read elsewhere
@@ -60,9 +64,6 @@ struct Needed {
   std::vector<graph::Value> moved;
 };
 Needed needed_part(const graph::Graph& graph);
-
-/// Errors: invalid_argument for a setting that names what does not exist, or is outside its range.
-void check_options(const CompileOptions& options);
 
 }  // namespace api
 }  // namespace ingot

@@ -195,14 +195,17 @@ TEST_F(GraphErrors, CompileNamesWhatIsMissingOrOutOfRange) {
   const auto with = [&](const CompileOptions& options) {
     return message_of([&] { g.compile({.most = 4, .options = options}); });
   };
-  EXPECT_EQ(with({.devices = {}}), "devices: expected at least one, found none");
-  EXPECT_EQ(with({.devices = {"abacus"}}), "devices: expected some of cpu, cuda, metal, found 'abacus'");
+  EXPECT_EQ(with({.devices = {}}), "device: expected at least one, found none");
+  EXPECT_EQ(with({.devices = {"abacus"}}), "device: expected one of cpu, cuda, metal, found 'abacus'");
+  EXPECT_EQ(with({.devices = {"cpu", "cpu"}}), "device: expected each device once, found 'cpu' twice");
   EXPECT_THAT(with({.threads = -1}), testing::HasSubstr("threads"));
-  EXPECT_EQ(with({.route = {{"abacus", 3}}}), "route: expected the name of an op, found 'abacus'");
-  EXPECT_EQ(with({.route = {{"gelu", -3}}}), "route: gelu: expected a threshold of at least 0, found -3");
-  EXPECT_EQ(with({.layers = {{.first = 3, .last = 1, .device = "cpu"}}}),
-            "layers: expected a range from 0 on, found 3 to 1");
-  EXPECT_EQ(with({.memory = {{"cpu", -1}}}), "memory: cpu: expected at least 0 bytes, found -1");
+  EXPECT_THAT(with({.no_fuse = {"abacus"}}), testing::HasSubstr("'abacus'"));
+  EXPECT_THAT(with({.route = {{"abacus", 3}}}), testing::HasSubstr("found 'abacus'"));
+  EXPECT_EQ(with({.route = {{"gelu", -3}}}), "route: gelu: expected 0 or more elements, found -3");
+  EXPECT_THAT(with({.layers = {{.first = 3, .last = 1, .device = "cpu"}}}), testing::HasSubstr("found 3-1"));
+  EXPECT_THAT(with({.layers = {{.first = 0, .last = 1, .device = "cuda"}}}),
+              testing::HasSubstr("found 'cuda'"));
+  EXPECT_EQ(with({.memory = {{"cpu", -1}}}), "memory: cpu: expected at least 1 byte, found -1");
   EXPECT_EQ(message_of([&] { g.set_layer(-1); }), "layer: expected 0 to 2147483647, found -1");
 }
 

@@ -55,14 +55,17 @@ TEST(GraphProgram, ALongerRunPlansAnewAndAShorterOneDoesNot) {
 TEST(GraphProgram, ARowsBitsDependOnNoOtherRowAndOnNoLength) {
   const Array x = random_array({100, 64}, 3);
   Graph g = gelu_linear();
-  Program program = g.compile({.most = 16});
-  Program single_thread = g.compile({.most = 16, .options = {.threads = 1}});
-  const Array all = program.run({{"x", x}})["y"];
-  for (int64_t length : {1, 15, 16, 17, 40}) {
-    const Array part = program.run({{"x", x.rows(100 - length, 100)}})["y"];
-    EXPECT_TRUE(same_bytes(part, all.rows(100 - length, 100))) << length << " rows";
-    EXPECT_TRUE(same_bytes(single_thread.run({{"x", x.rows(100 - length, 100)}})["y"], part))
-        << length << " rows";
+  for (int64_t most : {2, 16}) {  // kernels for few rows and for many; both programs grow to 128
+    Program program = g.compile({.most = most});
+    Program single_thread = g.compile({.most = most, .options = {.threads = 1}});
+    const Array all = program.run({{"x", x}})["y"];
+    for (int64_t length : {1, 15, 16, 17, 40}) {
+      const Array rows = x.rows(100 - length, 100);
+      const Array part = program.run({{"x", rows}})["y"];
+      EXPECT_TRUE(same_bytes(part, all.rows(100 - length, 100))) << length << " rows, most " << most;
+      EXPECT_TRUE(same_bytes(single_thread.run({{"x", rows}})["y"], part))
+          << length << " rows, most " << most;
+    }
   }
 }
 
@@ -137,6 +140,24 @@ TEST(GraphProgram, StatisticsTellMemoryByPurpose) {
   EXPECT_GE(s.arena_bytes, 16 * 48 * 4);
   EXPECT_EQ(s.state_bytes, 0);
   EXPECT_EQ(s.moved_bytes, 0);
+}
+
+TEST(GraphProgram, DevicesThatAreNotHereArePassedOverWithTheirReason) {
+  Graph g = gelu_linear();
+  Program program = g.compile({.most = 2, .options = {.devices = {"cuda", "cpu"}}});
+  EXPECT_THAT(program.notes(), testing::ElementsAre("cuda is passed over: this build has cpu only"));
+  EXPECT_EQ(program.run({{"x", random_array({2, 64}, 3)}})["y"].shape(), (Shape{2, 48}));
+  const auto error_of = [&](const CompileOptions& options) {
+    try {
+      g.compile({.most = 2, .options = options});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::unsupported);
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(error_of({.devices = {"cuda", "cpu"}, .strict = true}), testing::HasSubstr("strict"));
+  EXPECT_THAT(error_of({.devices = {"cuda"}}), testing::HasSubstr("this build has cpu only"));
 }
 
 /// Attention over a cache of 3 pages of 4 tokens, 2 heads that share 1 key head, of 8 dimensions. One row a
