@@ -77,11 +77,15 @@ void check_caps(const CompileOptions& options) {
 
 }  // namespace
 
+void check(const CompileOptions& options) {
+  check_devices(options.devices);
+  check_route(options);
+  check_ranges(options);
+  check_caps(options);
+}
+
 void check(const LoadOptions& options) {
-  check_devices(options.compile.devices);
-  check_route(options.compile);
-  check_ranges(options.compile);
-  check_caps(options.compile);
+  check(options.compile);
   if (options.sequences < 1 || options.sequences > kMaxSequences) {
     fail(ErrorCode::invalid_argument, "sequences: expected 1 to {}, found {}", kMaxSequences,
          options.sequences);
