@@ -50,9 +50,10 @@ struct Kernel {
 };
 
 struct Limits {
-  std::string device;        // for people: "AMD EPYC, 2 threads, AVX3"
-  int threads = 1;           // host threads that take part; 1 for devices
-  int64_t memory_bytes = 0;  // what the device has in all
+  std::string device;              // for people: "AMD EPYC, 2 threads, AVX3"
+  int threads = 1;                 // host threads that take part; 1 for devices
+  int64_t memory_bytes = 0;        // what the device has in all
+  bool shares_host_memory = true;  // host and device read and write each other's bytes in place
 };
 
 /// What a device can do at most, measured.

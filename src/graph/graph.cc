@@ -16,7 +16,6 @@ void expect_bindable(const std::string& name, const TensorType& type) {
 }  // namespace
 
 Value Graph::push(Node node) {
-  node.layer = layer_;
   nodes_.push_back(std::move(node));
   return {static_cast<int32_t>(nodes_.size()) - 1};
 }
@@ -24,6 +23,7 @@ Value Graph::push(Node node) {
 Value Graph::input(std::string name, TensorType type) {
   expect_bindable(name, type);
   Node node;
+  node.layer = layer_;
   node.kind = NodeKind::input;
   node.name = std::move(name);
   node.type = std::move(type);
@@ -32,6 +32,7 @@ Value Graph::input(std::string name, TensorType type) {
 
 Value Graph::weight(std::string name, Array array) {
   Node node;
+  node.layer = layer_;
   node.kind = NodeKind::weight;
   node.name = std::move(name);
   node.type.dtype = array.dtype();
@@ -43,6 +44,7 @@ Value Graph::weight(std::string name, Array array) {
 Value Graph::state(std::string name, TensorType type) {
   expect_bindable(name, type);
   Node node;
+  node.layer = layer_;
   node.kind = NodeKind::state;
   node.name = std::move(name);
   node.type = std::move(type);
@@ -54,6 +56,7 @@ Value Graph::append(std::shared_ptr<const Op> op, std::vector<Value> inputs, std
   types.reserve(inputs.size());
   for (Value value : inputs) types.push_back(type(value));
   Node node;
+  node.layer = layer_;
   node.name = std::move(label);
   node.type = op->infer(types);
   std::vector<Result> results = op->results(types);
@@ -62,6 +65,7 @@ Value Graph::append(std::shared_ptr<const Op> op, std::vector<Value> inputs, std
   const Value value = push(std::move(node));
   for (size_t i = 0; i < results.size(); ++i) {
     Node further;
+    further.layer = layer_;
     further.kind = NodeKind::result;
     further.type = std::move(results[i].type);
     further.inputs = {value};
@@ -71,6 +75,13 @@ Value Graph::append(std::shared_ptr<const Op> op, std::vector<Value> inputs, std
     push(std::move(further));
   }
   return value;
+}
+
+Value Graph::copy(const Node& node, std::vector<Value> inputs, Value alias) {
+  Node own = node;
+  own.inputs = std::move(inputs);
+  own.alias = alias;
+  return push(std::move(own));
 }
 
 Value Graph::result(Value op, int index) const {

@@ -57,6 +57,9 @@ class Graph {
   /// Appends an op; its type comes from the op's shape rule. Its further results follow as nodes: those of
   /// result(). Errors: invalid_argument.
   Value append(std::shared_ptr<const Op> op, std::vector<Value> inputs, std::string label = {});
+  /// Appends a copy of another graph's node on inputs of this one, of the same types as its own. A result
+  /// follows its op's copy at once; `alias` is the value here whose storage it is.
+  Value copy(const Node& node, std::vector<Value> inputs, Value alias = {});
   /// Further result `index` of an op.
   Value result(Value op, int index) const;
   /// Nodes appended from now on belong to this layer of the model; kNoLayer: to none.

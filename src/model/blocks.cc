@@ -175,7 +175,7 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
     x = add(g, x, swiglu(b, config, prefix + ".mlp", norm(x, ".post_attention_layernorm")));
     b.weights().ignore(prefix + ".self_attn.rotary_emb.inv_freq");  // a buffer of old checkpoints
   }
-  x = rms_norm(g, x, b.weight("model.norm.weight", {d.hidden}), config.eps, "model.norm");
+  x = rms_norm(g, b.logit_rows(x), b.weight("model.norm.weight", {d.hidden}), config.eps, "model.norm");
   if (config.tied) b.weights().ignore("lm_head.weight");  // some checkpoints store the tied copy
   b.head(x, config.tied ? embeddings : b.weight("lm_head.weight", {d.vocab, d.hidden}), sample);
 }

@@ -53,9 +53,11 @@ Value ModelBuilder::cached_attention(int64_t layer, Value q, Value k, Value v, f
   return reshape(graph_, out, {Symbol::tokens, dimensions_.heads * dimensions_.head_dim});
 }
 
-void ModelBuilder::head(Value x, Value weight, bool sample) {
-  // The head's weight is the largest of most models: run it on the rows that are needed only.
-  const Value rows = embedding(graph_, logit_rows_, x, "logit_rows");
+Value ModelBuilder::logit_rows(Value x) {
+  return embedding(graph_, logit_rows_, x, "logit_rows");
+}
+
+void ModelBuilder::head(Value rows, Value weight, bool sample) {
   const Value logits = graph::linear(graph_, rows, weight, std::nullopt, graph::WeightOrder::out_in, "head");
   if (!sample) {
     graph_.output("logits", logits);

@@ -45,8 +45,10 @@ class ModelBuilder {
   /// Writes k and v [T, kv_heads, head_dim] into the layer's cache and attends: [T, heads * head_dim].
   graph::Value cached_attention(int64_t layer, graph::Value q, graph::Value k, graph::Value v, float scale,
                                 int64_t window);
-  /// The output head on the rows asked for: x [T, hidden] after the last norm, weight [vocab, hidden].
-  void head(graph::Value x, graph::Value weight, bool sample);
+  /// The rows of x [T, hidden] that get logits, [R, hidden]: what follows the last layer needs no others.
+  graph::Value logit_rows(graph::Value x);
+  /// The output head: rows [R, hidden] after the last norm, weight [vocab, hidden].
+  void head(graph::Value rows, graph::Value weight, bool sample);
 
   graph::Graph finish() { return std::move(graph_); }
 
@@ -57,7 +59,7 @@ class ModelBuilder {
   graph::Value tokens_;
   graph::Value positions_;
   graph::Value slots_;
-  graph::Value logit_rows_;
+  graph::Value logit_rows_;  // i32 [R]
   graph::AttentionInputs attention_;
 };
 

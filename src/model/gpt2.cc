@@ -75,7 +75,7 @@ class Gpt2 final : public Architecture {
       b.weights().ignore(prefix + "attn.bias");  // the causal mask, stored as a buffer
       b.weights().ignore(prefix + "attn.masked_bias");
     }
-    x = norm(b, x, prefix_ + "ln_f");
+    x = norm(b, b.logit_rows(x), prefix_ + "ln_f");
     if (tied_) b.weights().ignore("lm_head.weight");
     b.head(x, tied_ ? embeddings : b.weight("lm_head.weight", {d.vocab, d.hidden}), sample);
   }

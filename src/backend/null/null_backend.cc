@@ -6,7 +6,8 @@
 
 namespace ingot::null {
 
-NullBackend::NullBackend(std::vector<std::string_view> without) {
+NullBackend::NullBackend(NullOptions options) : options_(std::move(options)) {
+  const auto& without = options_.without;
   for (const graph::OpEntry& entry : graph::op_table()) {
     if (std::find(without.begin(), without.end(), entry.name) != without.end()) continue;
     kernels_.push_back({.op = entry.name,

@@ -1,5 +1,7 @@
 #include "graph/ops/linear_fused.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "graph/ops/add.h"
 #include "graph/ops/mul.h"
@@ -46,11 +48,14 @@ std::string FusedLinearOp::attributes() const {
     text += part;
   };
   if (form_.parts.size() > 1 && !form_.gated) say(fmt::format("{} linears", form_.parts.size()));
-  if (form_.parts[0].order == WeightOrder::in_out) say("weight=in_out");
-  for (const LinearForm::Part& part : form_.parts) {
-    if (part.has_bias != form_.parts[0].has_bias || part.order != form_.parts[0].order) say("mixed parts");
+  const bool is_mixed = std::any_of(form_.parts.begin(), form_.parts.end(),
+                                    [&](const LinearForm::Part& part) { return part != form_.parts[0]; });
+  for (size_t i = 0; i < (is_mixed ? form_.parts.size() : 1); ++i) {
+    const LinearForm::Part& part = form_.parts[i];
+    if (is_mixed) say(fmt::format("linear {}:", i));
+    if (part.order == WeightOrder::in_out) say("weight=in_out");
+    if (part.has_bias) say("bias");
   }
-  if (form_.parts[0].has_bias) say("bias");
   if (form_.add) say("add");
   say(to_string(form_.activation));
   if (form_.residual) say("residual");

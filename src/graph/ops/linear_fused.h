@@ -21,7 +21,7 @@ struct LinearForm {
     bool has_bias = false;
     friend bool operator==(const Part&, const Part&) = default;
   };
-  NormPrologue norm;
+  NormPrologue norm = {};
   std::vector<Part> parts{Part{}};
   bool add = false;                          // one part: + b, a row [out] of a weight type or f32 [T, out]
   Activation activation = Activation::none;  // one part, or the gate

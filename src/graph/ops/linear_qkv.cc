@@ -16,7 +16,7 @@ std::string LinearQkvOp::attributes() const {
   if (form_.is_joint) say("joint");
   if (form_.order == WeightOrder::in_out) say("weight=in_out");
   if (form_.has_bias) say("bias");
-  if (form_.head_norm_eps) say(fmt::format("head rms_norm eps={:g}", *form_.head_norm_eps));
+  if (form_.head_norm_eps) say(fmt::format("head rms_norm eps={}", *form_.head_norm_eps));
   if (form_.rope) say(*form_.rope == RopeStyle::half ? "rope half" : "rope interleaved");
   return text;
 }

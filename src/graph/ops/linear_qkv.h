@@ -14,15 +14,15 @@
 namespace ingot::graph {
 
 struct QkvForm {
-  NormPrologue norm;
+  NormPrologue norm = {};
   WeightOrder order = WeightOrder::out_in;
   bool is_joint = false;  // one weight holds q, then k, then v (GPT-2); else three
   bool has_bias = false;
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  std::optional<float> head_norm_eps;  // rms_norm of each query and key head (Qwen3)
-  std::optional<RopeStyle> rope;
+  std::optional<float> head_norm_eps = {};  // rms_norm of each query and key head (Qwen3)
+  std::optional<RopeStyle> rope = {};
 
   size_t parts() const { return is_joint ? 1 : 3; }
   // Where each operand stands among the inputs: x, the norm's, weight and bias of each part, the head norms'

@@ -1,0 +1,33 @@
+// What the cases of fused linears allow: the sums' rounding and the norm's before them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/ops/norm_prologue.h"
+#include "opcases/op_case.h"
+
+namespace ingot::opcases {
+
+/// Weights uniform in [-scale, scale) give outputs with a deviation near 1, where activations bend, at any
+/// width.
+inline double weight_scale(int64_t in) {
+  return 3 / std::sqrt(static_cast<double>(std::max<int64_t>(in, 1)));
+}
+
+/// How far a product of such a weight may be off: absolute.
+inline double linear_error(int64_t in, graph::NormPrologue::Kind norm) {
+  const double scale = weight_scale(in);
+  // The sums, as in linear.cc; an input that layer_norm has normalised and moved is up to twice as large as
+  // a uniform one. Then up to three roundings of numbers below 8.
+  double error = 2 * scale * (static_cast<double>(in) + 2) * kEpsilon + 12 * kEpsilon;
+  // The norm's own error (rms_norm.cc, layer_norm.cc) is one factor, or one term, of the whole row: it is
+  // multiplied by a sum of `in` weights, of which sqrt(in) * scale is about five deviations.
+  double of_norm = 0;
+  if (norm == graph::NormPrologue::Kind::rms) of_norm = 12;
+  if (norm == graph::NormPrologue::Kind::layer) of_norm = in < 8 ? 256 : 28;
+  error += of_norm * kEpsilon * scale * std::sqrt(static_cast<double>(in));
+  return error;
+}
+
+}  // namespace ingot::opcases
