@@ -29,12 +29,13 @@ struct CalibrationIdentity {
 struct Calibration {
   CalibrationIdentity identity;
   DeviceCosts costs;
-  double seconds = 0;  // that measuring took
+  double seconds = 0;   // that measuring took
+  std::string path;     // of the file that holds it; empty: this process only
+  bool is_new = false;  // measured now, not read
 
   /// FNV-1a of identity and costs as canonical JSON, 16 hexadecimal digits: explain prints it, plans carry
   /// it.
   std::string hash() const;
-  friend bool operator==(const Calibration&, const Calibration&) = default;
 };
 
 CalibrationIdentity identity_of(const backend::Backend& backend);
@@ -48,6 +49,7 @@ struct CalibrationOptions {
   /// Gets one line, without an end, for each thing the user should know: that measuring starts, why a file is
   /// ignored, that it cannot be written.
   std::function<void(std::string_view line)> notice = {};
+  Calibration (*measure)(backend::Backend& backend) = calibrate;  // tests count what it is asked for
 };
 
 /// The machine's calibration from the file; measured, and written, if it has none that holds.
