@@ -115,10 +115,12 @@ double TimedCase::batch_us(size_t copies, size_t launches) {
 }
 
 Sample TimedCase::measure(double set_bytes) {
-  constexpr double kBatchUs = 150;      // launches of a batch take about so long
-  constexpr double kEnoughUs = 3000;    // all batches together
-  constexpr double kTooLongUs = 60000;  // but no more batches after so long
+  constexpr double kBatchUs = 150;       // launches of a batch take about so long
+  constexpr double kEnoughUs = 3000;     // all batches together
+  constexpr double kTooLongUs = 60000;   // but no more batches after so long
+  constexpr size_t kMostLaunches = 512;  // of a batch
   constexpr size_t kLeastBatches = 3;
+  constexpr size_t kMostBatches = 48;
   constexpr size_t kWarmBytes = size_t{128} << 20;  // larger sets stay in no cache
   size_t copies = 1;
   if (moving_bytes_ > 0) {
@@ -127,10 +129,11 @@ Sample TimedCase::measure(double set_bytes) {
   }
   const bool is_warmed = copies * moving_bytes_ <= kWarmBytes;
   const double first = batch_us(copies, is_warmed ? copies : 1);
-  const auto launches = static_cast<size_t>(kBatchUs / std::max(first, 0.01)) + 1;
+  const auto launches =
+      std::clamp<size_t>(static_cast<size_t>(kBatchUs / std::max(first, 0.01)), 1, kMostLaunches);
   std::vector<double> batches;
   double total = 0;
-  while (batches.size() < kLeastBatches || total < kEnoughUs) {
+  while (batches.size() < kLeastBatches || (total < kEnoughUs && batches.size() < kMostBatches)) {
     batches.push_back(batch_us(copies, launches));
     total += batches.back() * static_cast<double>(launches);
     if (total > kTooLongUs) break;
