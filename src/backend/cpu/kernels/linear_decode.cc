@@ -1,213 +1,109 @@
-// linear for generated tokens (few rows): bound by reading the weights, which are decoded in registers.
+// linear and its fused forms for generated tokens (few rows): one parallel loop over the outputs of all
+// parts.
 //
-// Each output is one dot product (out_in) or one running sum over the inputs (in_out). Its order of additions
-// is fixed by the input width alone, so that neither other rows, nor the blocking below, nor threads show in
-// its bits.
+// What follows the products (+ b, activation, * up, + residual) works on a block of them while it is in the
+// first-level cache, by the vector functions of the unfused ops, in their order: the same bits.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/kernels/linear_decode.cc"
 // clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include <hwy/cache_control.h>
+#include <hwy/contrib/math/math-inl.h>
 // clang-format on
 
+#include <array>
+
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/kernels/dispatch.h"
-#include "backend/cpu/kernels/simd.h"
-#include "graph/ops/linear.h"
+#include "backend/cpu/kernels/activations-inl.h"
+#include "backend/cpu/kernels/decode_products-inl.h"
+#include "backend/cpu/kernels/decode_rows.h"
+#include "graph/ops/linear_fused.h"
+
+#ifndef INGOT_CPU_LINEAR_DECODE_TYPES
+#define INGOT_CPU_LINEAR_DECODE_TYPES
+namespace ingot::cpu {
+
+constexpr size_t kMaxParts = graph::LinearForm::kMaxParts;
+constexpr int64_t kBlock = 64;         // outputs: four AVX-512 vectors of columns
+constexpr int64_t kEpilogueRows = 32;  // rows whose products wait for the epilogue at a time
+
+/// A launch of one linear, fused or not.
+struct DecodeLinear {
+  DecodeRows x{};
+  size_t part_count = 1;
+  std::array<LinearPart, kMaxParts> parts{};
+  std::array<float*, kMaxParts> outputs{};  // f32 [rows, out] of each part; gated: of the first
+  const graph::Tensor* add = nullptr;       // [out], or [rows, out]
+  graph::Activation activation = graph::Activation::none;
+  bool gated = false;
+  const float* residual = nullptr;  // f32 [rows, out]
+
+  bool has_epilogue() const {
+    return add != nullptr || activation != graph::Activation::none || gated || residual != nullptr;
+  }
+};
+
+}  // namespace ingot::cpu
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
-// Partial sums of a dot product: enough to hide a multiply-add's latency while the weights come in as one
-// sequential stream, which the hardware prefetchers follow best (measured on 2 Zen 5 cores: one stream 47
-// GB/s, four rows at a time 43 GB/s, of 48 GB/s).
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
-constexpr int kChains = 8;
-#else
-constexpr int kChains = 4;  // 16 registers
-#endif
-constexpr int kRowBlock = 2;  // rows that share a decoded weight: their sums fill the registers
-
-// How far ahead weights are asked for, in bytes: a page, so that its translation is there too.
-constexpr int64_t kPrefetchBytes = 4096;
-
-/// kRows dot products with one weight row, x[r, :] · weight, each as a vector whose lanes are still to be
-/// summed.
-template <int kRows, typename W>
-HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, VecF32* totals) {
-  const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  VecF32 sums[kRows][kChains];
-  HWY_UNROLL(2)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int c = 0; c < kChains; ++c) sums[r][c] = hn::Zero(d);
-  }
-  int64_t k = 0;
-  for (; k + kChains * lanes <= in; k += kChains * lanes) {
-    HWY_UNROLL(8)
-    for (int c = 0; c < kChains; ++c) {
-      const int64_t at = k + c * lanes;
-      const auto w = load_f32(d, weight + at);
-      // One request a cache line; the condition is known when this is compiled.
-      if (c * lanes * static_cast<int64_t>(sizeof(W)) % 64 == 0) {
-        hwy::Prefetch(reinterpret_cast<const char*>(weight + at) + kPrefetchBytes);
-      }
-      HWY_UNROLL(2)
-      for (int r = 0; r < kRows; ++r) sums[r][c] = hn::MulAdd(w, hn::LoadU(d, x + r * in + at), sums[r][c]);
-    }
-  }
-  for (int c = 0; k < in;
-       k += lanes, ++c) {  // fewer than kChains vectors are left, the last one may be partial
-    const auto rest = static_cast<size_t>(std::min(lanes, in - k));
-    const bool whole = in - k >= lanes;
-    const auto w = whole ? load_f32(d, weight + k) : load_f32_tail(d, weight + k, rest);
-    for (int r = 0; r < kRows; ++r) {
-      const auto input = whole ? hn::LoadU(d, x + r * in + k) : load_f32_tail(d, x + r * in + k, rest);
-      sums[r][c] = hn::MulAdd(w, input, sums[r][c]);
-    }
-  }
-  HWY_UNROLL(2)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(3)
-    for (int width = kChains / 2; width > 0; width /= 2) {
-      HWY_UNROLL(4)
-      for (int c = 0; c < width; ++c) sums[r][c] = hn::Add(sums[r][c], sums[r][c + width]);
-    }
-    totals[r] = sums[r][0];
+/// y[0 … count) = activation(y)
+HWY_INLINE void activate(graph::Activation activation, float* y, int64_t count) {
+  switch (activation) {
+    case graph::Activation::none:
+      return;
+    case graph::Activation::gelu_erf:
+      return unary(y, y, count, GeluErf());
+    case graph::Activation::gelu_tanh:
+      return unary(y, y, count, GeluTanh());
+    case graph::Activation::silu:
+      return unary(y, y, count, Silu());
   }
 }
 
-/// kRows rows times up to 4 weight rows: out[r * out_stride + o] for o < count.
-template <int kRows, typename W>
-HWY_INLINE void dot_block(const float* x, int64_t in, const W* weight, int64_t count, const float* bias,
-                          float* out, int64_t out_stride) {
-  const F32 d;
-  VecF32 totals[4][kRows];
-  for (int64_t o = 0; o < 4; ++o) {
-    if (o < count) {
-      dot_rows<kRows>(x, in, weight + o * in, totals[o]);
-    } else {
-      for (int r = 0; r < kRows; ++r) totals[o][r] = hn::Zero(d);
-    }
+/// Everything after the products, for outputs n … n + count of one row.
+HWY_INLINE void epilogue(const DecodeLinear& linear, int64_t row, int64_t n, int64_t count, float* y,
+                         const float* up) {
+  const int64_t at = row * linear.parts[0].outputs() + n;
+  if (linear.add != nullptr) {
+    with_weight(*linear.add, [&](const auto* b) HWY_ATTR {
+      binary(y, b + (linear.add->shape.rank() == 2 ? at : n), y, count, Add());
+    });
   }
-  for (int r = 0; r < kRows; ++r) {
-    float sums[4];
-    sum_lanes4(d, totals[0][r], totals[1][r], totals[2][r], totals[3][r], sums);
-    for (int64_t o = 0; o < count; ++o) out[r * out_stride + o] = sums[o] + bias[o];
+  activate(linear.activation, y, count);
+  if (linear.gated) binary(y, up, y, count, Mul());
+  float* out = linear.outputs[0] + at;
+  if (linear.residual != nullptr) {
+    binary(linear.residual + at, y, out, count, Add());
+  } else {
+    std::memcpy(out, y, static_cast<size_t>(count) * sizeof(float));
   }
 }
 
-/// Outputs begin … end of a weight [out, in].
-void linear_out_in(const graph::Tensor& x, const graph::Tensor& weight, const graph::Tensor* bias,
-                   const graph::Tensor& output, int64_t begin, int64_t end) {
-  const int64_t rows = x.shape[0];
-  const int64_t in = x.shape[1];
-  const int64_t stride = output.shape[1];
-  with_weight(weight, [&](const auto* w) HWY_ATTR {
-    for (int64_t n = begin; n < end; n += 4) {
-      // After the first rows the weight rows are in the first-level cache.
-      const int64_t count = std::min<int64_t>(4, end - n);
-      float biases[4] = {};
-      for (int64_t o = 0; bias != nullptr && o < count; ++o) biases[o] = bias->at(n + o);
-      float* out = output.as<float>() + n;
-      int64_t r = 0;
-      for (; r + kRowBlock <= rows; r += kRowBlock) {
-        dot_block<kRowBlock>(x.f32() + r * in, in, w + n * in, count, biases, out + r * stride, stride);
-      }
-      for (; r < rows; ++r) {
-        dot_block<1>(x.f32() + r * in, in, w + n * in, count, biases, out + r * stride, stride);
+/// Outputs begin … end of a part; of a gated pair, of both.
+void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int64_t end) {
+  const int64_t stride = linear.parts[part].outputs();
+  if (!linear.has_epilogue()) {
+    decode_products(linear.x, linear.parts[part], begin, end, linear.outputs[part] + begin, stride);
+    return;
+  }
+  HWY_ALIGN float sums[kEpilogueRows * kBlock];
+  HWY_ALIGN float ups[kEpilogueRows * kBlock];
+  for (int64_t n = begin; n < end; n += kBlock) {
+    const int64_t block_end = std::min(n + kBlock, end);
+    for (int64_t row = 0; row < linear.x.rows; row += kEpilogueRows) {
+      const DecodeRows rows{.data = linear.x.data + row * linear.x.in,
+                            .rows = std::min(kEpilogueRows, linear.x.rows - row),
+                            .in = linear.x.in};
+      decode_products(rows, linear.parts[0], n, block_end, sums, kBlock);
+      if (linear.gated) decode_products(rows, linear.parts[1], n, block_end, ups, kBlock);
+      for (int64_t r = 0; r < rows.rows; ++r) {
+        epilogue(linear, row + r, n, block_end - n, sums + r * kBlock, ups + r * kBlock);
       }
     }
-  });
-}
-
-/// kVectors x Lanes outputs of kRows rows for a weight [in, out]; each output runs over the inputs in order.
-template <int kVectors, int kRows, typename W>
-HWY_INLINE void column_block(const float* x, int64_t in, const W* weight, int64_t weight_stride,
-                             const float* bias, float* out, int64_t out_stride) {
-  const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  VecF32 sums[kRows][kVectors];
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
   }
-  for (int64_t k = 0; k < in; ++k) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) {
-      const auto w = load_f32(d, weight + k * weight_stride + v * lanes);
-      HWY_UNROLL(4)
-      for (int r = 0; r < kRows; ++r) sums[r][v] = hn::MulAdd(w, hn::Set(d, x[r * in + k]), sums[r][v]);
-    }
-  }
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kVectors; ++v) {
-      const auto sum = bias != nullptr ? hn::Add(sums[r][v], hn::LoadU(d, bias + v * lanes)) : sums[r][v];
-      hn::StoreU(sum, d, out + r * out_stride + v * lanes);
-    }
-  }
-}
-
-template <int kVectors, typename W>
-HWY_INLINE void column_rows(const float* x, int64_t rows, int64_t in, const W* weight, int64_t weight_stride,
-                            const float* bias, float* out, int64_t out_stride) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    column_block<kVectors, 4>(x + r * in, in, weight, weight_stride, bias, out + r * out_stride, out_stride);
-  }
-  for (; r < rows; ++r) {
-    column_block<kVectors, 1>(x + r * in, in, weight, weight_stride, bias, out + r * out_stride, out_stride);
-  }
-}
-
-/// The last outputs, fewer than a vector: each lane's order of additions is that of column_block.
-template <typename W>
-HWY_INLINE void column_tail(const float* x, int64_t rows, int64_t in, const W* weight, int64_t weight_stride,
-                            const float* bias, float* out, int64_t out_stride, size_t count) {
-  const F32 d;
-  for (int64_t r = 0; r < rows; ++r) {
-    auto sum = hn::Zero(d);
-    for (int64_t k = 0; k < in; ++k) {
-      sum = hn::MulAdd(load_f32_tail(d, weight + k * weight_stride, count), hn::Set(d, x[r * in + k]), sum);
-    }
-    if (bias != nullptr) sum = hn::Add(sum, load_f32_tail(d, bias, count));
-    store_tail(d, sum, out + r * out_stride, count);
-  }
-}
-
-/// Outputs begin … end of a weight [in, out].
-void linear_in_out(const graph::Tensor& x, const graph::Tensor& weight, const graph::Tensor* bias,
-                   const graph::Tensor& output, int64_t begin, int64_t end) {
-  const F32 d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const int64_t rows = x.shape[0];
-  const int64_t in = x.shape[1];
-  const int64_t stride = output.shape[1];
-  constexpr int kVectors = 4;
-  with_weight(weight, [&](const auto* w) HWY_ATTR {
-    HWY_ALIGN float biases[kVectors * HWY_MAX_BYTES / 4];
-    for (int64_t n = begin; n < end;) {
-      const int64_t count = std::min(kVectors * lanes, end - n);
-      for (int64_t i = 0; bias != nullptr && i < count; ++i) biases[i] = bias->at(n + i);
-      const float* block_bias = bias != nullptr ? biases : nullptr;
-      float* out = output.as<float>() + n;
-      if (count == kVectors * lanes) {
-        column_rows<kVectors>(x.f32(), rows, in, w + n, stride, block_bias, out, stride);
-        n += count;
-      } else if (count >= lanes) {
-        column_rows<1>(x.f32(), rows, in, w + n, stride, block_bias, out, stride);
-        n += lanes;
-      } else {
-        column_tail(x.f32(), rows, in, w + n, stride, block_bias, out, stride, static_cast<size_t>(count));
-        n += count;
-      }
-    }
-  });
 }
 
 }  // namespace ingot::cpu::HWY_NAMESPACE
@@ -215,29 +111,80 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace ingot::cpu {
-HWY_EXPORT(linear_out_in);
-HWY_EXPORT(linear_in_out);
+HWY_EXPORT(linear_outputs);
+
+namespace {
+
+int64_t blocks_of(int64_t outputs) {
+  return (outputs + kBlock - 1) / kBlock;
+}
+
+void run(ThreadPool& pool, const DecodeLinear& linear) {
+  if (linear.x.rows == 0) return;
+  const size_t shared = linear.gated ? 1 : linear.part_count;  // parts whose outputs are shared out
+  int64_t blocks = 0;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < linear.part_count; ++i) {
+    bytes += static_cast<int64_t>(linear.parts[i].weight->bytes());
+    if (i < shared) blocks += blocks_of(linear.parts[i].outputs());
+  }
+  if (blocks == 0) return;
+  // A chunk has at least 64 KiB of weights, so that the stream is seldom broken, and a thread gets some
+  // eight, so that a slow core does not hold up the others.
+  constexpr int64_t kChunkBytes = int64_t{64} << 10;
+  const int64_t block_bytes = std::max<int64_t>(1, bytes / blocks);
+  const int64_t grain = std::max<int64_t>({1, kChunkBytes / block_bytes, blocks / (8 * pool.threads())});
+  const auto outputs = HWY_DYNAMIC_DISPATCH(linear_outputs);
+  pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
+    // A chunk may take the end of one part and the beginning of the next.
+    int64_t first = 0;
+    for (size_t i = 0; i < shared && first < end; ++i) {
+      const int64_t count = blocks_of(linear.parts[i].outputs());
+      const int64_t from = std::max(begin - first, int64_t{0});
+      const int64_t to = std::min(end - first, count);
+      if (from < to) outputs(linear, i, from * kBlock, std::min(to * kBlock, linear.parts[i].outputs()));
+      first += count;
+    }
+  });
+}
+
+}  // namespace
+
+size_t fused_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
+  const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
+  return static_cast<size_t>(normalised_floats(form.norm, launch.inputs[0])) * sizeof(float);
+}
 
 void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch) {
   const graph::Tensor& x = launch.inputs[0];
-  const graph::Tensor& weight = launch.inputs[1];
-  const graph::Tensor* bias = launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr;
-  const bool out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in;
-  const auto part = out_in ? HWY_DYNAMIC_DISPATCH(linear_out_in) : HWY_DYNAMIC_DISPATCH(linear_in_out);
-  const int64_t outputs = launch.output.shape[1];
-  if (x.shape[0] == 0 || outputs == 0) return;
-  // Whole blocks of 64 outputs (four AVX-512 vectors of columns). A chunk has at least 64 KiB of weights, so
-  // that the stream is seldom broken, and a thread gets some eight, so that a slow core does not hold up the
-  // others.
-  constexpr int64_t kBlock = 64;
-  constexpr int64_t kChunkBytes = int64_t{64} << 10;
+  DecodeLinear linear{.x = {.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]}};
+  linear.parts[0] = {
+      .weight = &launch.inputs[1],
+      .bias = launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
+      .out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in};
+  linear.outputs[0] = launch.output.as<float>();
+  run(pool_of(backend), linear);
+}
+
+void launch_fused_decode(backend::Backend& backend, const backend::Launch& launch) {
+  const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
+  const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
   ThreadPool& pool = pool_of(backend);
-  const int64_t output_bytes =
-      std::max<int64_t>(1, x.shape[1] * static_cast<int64_t>(dtype_bytes(weight.dtype)));
-  const int64_t least = std::max(kChunkBytes / output_bytes, outputs / (8 * pool.threads()));
-  const int64_t grain = std::max(kBlock, least / kBlock * kBlock);
-  pool.parallel_for(outputs, grain,
-                    [&](int64_t begin, int64_t end) { part(x, weight, bias, launch.output, begin, end); });
+  DecodeLinear linear{
+      .x = normalised_rows(pool, form.norm, launch.inputs, reinterpret_cast<float*>(launch.workspace.data())),
+      .part_count = form.parts.size(),
+      .activation = form.activation,
+      .gated = form.gated};
+  for (size_t i = 0; i < form.parts.size(); ++i) {
+    linear.parts[i] = {.weight = input(form.weight_input(i)),
+                       .bias = form.parts[i].has_bias ? input(form.bias_input(i)) : nullptr,
+                       .out_in = form.parts[i].order == graph::WeightOrder::out_in};
+    if (i > 0 && form.gated) continue;
+    linear.outputs[i] = (i == 0 ? launch.output : launch.results[i - 1]).as<float>();
+  }
+  if (form.add) linear.add = input(form.add_input());
+  if (form.residual) linear.residual = input(form.residual_input())->f32();
+  run(pool, linear);
 }
 
 }  // namespace ingot::cpu

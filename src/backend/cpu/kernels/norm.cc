@@ -7,71 +7,18 @@
 #include <hwy/contrib/math/math-inl.h>
 // clang-format on
 
-#include <cmath>
 #include <limits>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/decode_rows.h"
 #include "backend/cpu/kernels/dispatch.h"
+#include "backend/cpu/kernels/norm_rows-inl.h"
 #include "backend/cpu/kernels/simd.h"
 #include "graph/ops/layer_norm.h"
 #include "graph/ops/rms_norm.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
-
-/// Sum of f(x) over a row; the padding of the last vector is replaced by `neutral` after f.
-template <class F>
-HWY_INLINE float sum_row(F32 d, const float* x, int64_t width, const F& f) {
-  auto sum = hn::Zero(d);
-  for_vectors(
-      d, width, [&](int64_t i) HWY_ATTR { sum = hn::Add(sum, f(hn::LoadU(d, x + i))); },
-      [&](int64_t i, size_t n) HWY_ATTR {
-        sum = hn::Add(sum, hn::IfThenElseZero(hn::FirstN(d, n), f(load_f32_tail(d, x + i, n))));
-      });
-  return sum_lanes(d, sum);
-}
-
-template <typename W>
-void rms_norm_row(const float* x, const W* weight, float* out, int64_t width, float eps) {
-  const F32 d;
-  const float squares = sum_row(d, x, width, [](VecF32 v) HWY_ATTR { return hn::Mul(v, v); });
-  const auto scale = hn::Set(d, 1.0F / std::sqrt(squares / static_cast<float>(width) + eps));
-  for_vectors(
-      d, width,
-      [&](int64_t i) HWY_ATTR {
-        hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), scale), load_f32(d, weight + i)), d, out + i);
-      },
-      [&](int64_t i, size_t n) HWY_ATTR {
-        const auto value =
-            hn::Mul(hn::Mul(load_f32_tail(d, x + i, n), scale), load_f32_tail(d, weight + i, n));
-        store_tail(d, value, out + i, n);
-      });
-}
-
-template <typename W, typename B>
-void layer_norm_row(const float* x, const W* weight, const B* bias, float* out, int64_t width, float eps) {
-  const F32 d;
-  const auto n_inverse = 1.0F / static_cast<float>(width);
-  const float mean = sum_row(d, x, width, [](VecF32 v) HWY_ATTR { return v; }) * n_inverse;
-  const auto center = hn::Set(d, mean);
-  const float squares = sum_row(d, x, width, [&](VecF32 v) HWY_ATTR {
-    const auto off = hn::Sub(v, center);
-    return hn::Mul(off, off);
-  });
-  const auto scale = hn::Set(d, 1.0F / std::sqrt(squares * n_inverse + eps));
-  const auto apply = [&](VecF32 v, VecF32 w, VecF32 b)
-                         HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, center), scale), w, b); };
-  for_vectors(
-      d, width,
-      [&](int64_t i) HWY_ATTR {
-        hn::StoreU(apply(hn::LoadU(d, x + i), load_f32(d, weight + i), load_f32(d, bias + i)), d, out + i);
-      },
-      [&](int64_t i, size_t n) HWY_ATTR {
-        const auto value =
-            apply(load_f32_tail(d, x + i, n), load_f32_tail(d, weight + i, n), load_f32_tail(d, bias + i, n));
-        store_tail(d, value, out + i, n);
-      });
-}
 
 void softmax_row(const float* x, float* out, int64_t width) {
   const F32 d;
@@ -148,6 +95,24 @@ void launch_layer_norm(backend::Backend& backend, const backend::Launch& launch)
     HWY_DYNAMIC_DISPATCH(layer_norm_rows)
     (launch.inputs[0], launch.inputs[1], launch.inputs[2], out, eps, begin, end);
   });
+}
+
+DecodeRows normalised_rows(ThreadPool& pool, const graph::NormPrologue& norm,
+                           std::span<const graph::Tensor> inputs, float* workspace) {
+  const graph::Tensor& x = inputs[0];
+  DecodeRows rows{.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]};
+  if (norm.kind == graph::NormPrologue::Kind::none) return rows;
+  rows.data = workspace;
+  const graph::Tensor out{.data = workspace, .dtype = DType::f32, .shape = x.shape};
+  const bool is_rms = norm.kind == graph::NormPrologue::Kind::rms;
+  parallel_items(pool, rows.rows, rows.in, [&](int64_t begin, int64_t end) {
+    if (is_rms) {
+      HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, inputs[1], out, norm.eps, begin, end);
+    } else {
+      HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, inputs[1], inputs[2], out, norm.eps, begin, end);
+    }
+  });
+  return rows;
 }
 
 void launch_softmax(backend::Backend& backend, const backend::Launch& launch) {
