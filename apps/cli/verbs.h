@@ -17,6 +17,7 @@ void add_tokenize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_calibrate(CLI::App& app);
+void add_explain(CLI::App& app);
 
 /// A number, or what an optional number holds.
 template <class Target>
