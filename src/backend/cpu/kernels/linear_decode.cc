@@ -23,7 +23,7 @@
 #define INGOT_CPU_LINEAR_DECODE_TYPES
 namespace ingot::cpu {
 
-constexpr size_t kMaxParts = 8;        // of a group
+constexpr size_t kMaxParts = graph::LinearForm::kMaxParts;
 constexpr int64_t kBlock = 64;         // outputs: four AVX-512 vectors of columns
 constexpr int64_t kEpilogueRows = 32;  // rows whose products wait for the epilogue at a time
 
@@ -149,12 +149,6 @@ void run(ThreadPool& pool, const DecodeLinear& linear) {
 }
 
 }  // namespace
-
-bool supports_fused_decode(const backend::KernelQuery& query) {
-  const graph::LinearForm& form = static_cast<const graph::FusedLinearOp&>(query.op).form();
-  const bool adds_scalar = form.add && query.inputs[static_cast<size_t>(form.add_input())].rank() == 0;
-  return query.step == backend::StepClass::decode && form.parts.size() <= kMaxParts && !adds_scalar;
-}
 
 size_t fused_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
