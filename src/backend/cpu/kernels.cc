@@ -58,7 +58,7 @@ constexpr Kernel kKernels[] = {
     {"linear_group", "linear_prefill", prefill, linear_prefill_workspace, launch_fused_prefill},
     {"linear_norm", "linear_decode", decode, fused_decode_workspace, launch_fused_decode},
     {"linear_norm", "linear_prefill", prefill, linear_prefill_workspace, launch_fused_prefill},
-    {"linear_qkv", "linear_qkv_decode", decode, linear_qkv_decode_workspace, launch_linear_qkv_decode},
+    {"linear_qkv", "linear_qkv_decode", decode, qkv_decode_workspace, launch_qkv_decode},
     {"linear_qkv", "linear_qkv_prefill", prefill, qkv_prefill_workspace, launch_qkv_prefill},
     {"linear_silu", "linear_decode", decode, fused_decode_workspace, launch_fused_decode},
     {"linear_silu", "linear_prefill", prefill, linear_prefill_workspace, launch_fused_prefill},
