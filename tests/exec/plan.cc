@@ -12,6 +12,7 @@
 
 #include "backend/null/null_backend.h"
 #include "backend/registry.h"
+#include "exec/random_graph.h"
 #include "exec/runner.h"
 #include "graph/evaluate.h"
 #include "graph/ops/add.h"
@@ -38,8 +39,6 @@ using graph::TensorType;
 using graph::Value;
 using null::NullBackend;
 using testing::HasSubstr;
-
-constexpr int64_t kWidth = 12;
 
 DimValues tokens(int64_t count) {
   DimValues dims;
@@ -154,7 +153,7 @@ TEST(Plan, AReshapeAndACacheVersionShareTheirInputsStorage) {
 TEST(Plan, AMissingKernelIsAnErrorThatNamesTheOpTheStepAndTheDevice) {
   Graph g;
   g.output("y", silu(g, g.input("x", {DType::f32, {Symbol::tokens, kWidth}})));
-  const NullBackend backend({.without = {"silu"}});
+  const NullBackend backend({.name = "null", .without = {"silu"}});
   const Error error =
       error_of([&] { compile(std::make_shared<Graph>(g), tokens(2), StepClass::prefill, backend); });
   EXPECT_EQ(error.code(), ErrorCode::unsupported);
@@ -224,54 +223,6 @@ TEST(Runner, AStepBeyondTheBucketIsABrokenInvariant) {
   EXPECT_EQ(error.code(), ErrorCode::internal);
   EXPECT_THAT(error.what(), HasSubstr("a step of 3 T in a bucket of 2"));
   EXPECT_EQ(error_of([&] { runner.run(1, tokens(1)); }).code(), ErrorCode::internal);
-}
-
-/// A graph of ops that move, add or multiply: no rounding differs between kernel and reference.
-Graph random_graph(std::mt19937& random) {
-  Graph g;
-  std::vector<Value> rows;  // of type f32 [T, kWidth]
-  const TensorType type{DType::f32, {Symbol::tokens, kWidth}};
-  const auto any = [&] { return rows[random() % rows.size()]; };
-  rows.push_back(g.input("x", type));
-  rows.push_back(g.input("y", type));
-  Array w = Array::empty(DType::f32, {kWidth});
-  for (int64_t i = 0; i < kWidth; ++i) w.mutable_data<float>()[i] = 0.5F + static_cast<float>(i) / 16;
-  const Value weight = g.weight("w", w);
-  const size_t ops = 3 + random() % 25;
-  for (size_t i = 0; i < ops; ++i) {
-    switch (random() % 8) {
-      case 0:
-        rows.push_back(add(g, any(), any()));
-        break;
-      case 1:
-        rows.push_back(mul(g, any(), weight));
-        break;
-      case 2:
-        rows.push_back(add(g, any(), weight));
-        break;
-      case 3: {
-        const Value heads = reshape(g, any(), {Symbol::tokens, 3, 4});
-        rows.push_back(
-            reshape(g, add(g, heads, reshape(g, any(), {Symbol::tokens, 3, 4})), {Symbol::tokens, kWidth}));
-        break;
-      }
-      case 4:
-        rows.push_back(reshape(g, any(), {Symbol::tokens, kWidth}));
-        break;
-      case 5:
-        rows.push_back(concat(g, {slice(g, any(), 1, 0, 5), slice(g, any(), 1, 3, 10)}, 1));
-        break;
-      case 6:
-        rows.push_back(transpose(g, transpose(g, any(), {1, 0}), {1, 0}));
-        break;
-      default:
-        rows.push_back(mul(g, add(g, any(), any()), weight));
-        break;
-    }
-    if (random() % 6 == 0) g.output(fmt::format("early {}", i), rows.back());
-  }
-  g.output("last", rows.back());
-  return g;
 }
 
 TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
