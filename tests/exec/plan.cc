@@ -12,6 +12,7 @@
 
 #include "backend/null/null_backend.h"
 #include "backend/registry.h"
+#include "exec/check_plan.h"
 #include "exec/random_graph.h"
 #include "exec/runner.h"
 #include "graph/evaluate.h"
@@ -233,6 +234,7 @@ TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
     const auto graph = std::make_shared<Graph>(random_graph(random));
     const int64_t most = 1 + static_cast<int64_t>(random() % 9);
     const auto plan = compile(graph, tokens(most), StepClass::decode, *backend);
+    ASSERT_TRUE(PlanPlayer(*plan).play()) << round;
     ASSERT_GE(plan->bytes[0].arena, plan->bytes[0].live);
     ASSERT_LE(plan->bytes[0].arena, 2 * plan->bytes[0].live);
     for (size_t i = 0; i < plan->places.size(); ++i) {
@@ -267,32 +269,80 @@ TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
   EXPECT_GT(shared, 1000) << "ops that ran in place";
 }
 
-TEST(Plan, ModelGraphsTakeAtMost15PercentMoreThanTheirLowerBound) {
-  const NullBackend backend;
-  int graphs = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(INGOT_SOURCE_DIR) / "tests/model")) {
-    if (entry.path().filename() != "config.json") continue;
-    const model::Model model(
-        std::make_shared<format::HfFolder>(format::HfFolder::open(entry.path().parent_path().string())));
-    for (int64_t rows : {1, 17, 512}) {
-      DimValues bucket;
-      bucket[Symbol::tokens] = rows;
-      bucket[Symbol::sequences] = std::min<int64_t>(rows, 17);
-      bucket[Symbol::pages] = 9;
-      bucket[Symbol::logit_rows] = std::min<int64_t>(rows, 17);
-      bucket[Symbol::cache_pages] = 200;
-      bucket[Symbol::slots] = 17;
-      for (const auto& graph : {model.logits_graph(), model.token_graph()}) {
-        const auto plan = compile(graph, bucket, StepClass::prefill, backend);
-        EXPECT_GE(plan->bytes[0].arena, plan->bytes[0].live) << entry.path();
-        EXPECT_LE(static_cast<double>(plan->bytes[0].arena), 1.15 * static_cast<double>(plan->bytes[0].live))
-            << entry.path();
-        ++graphs;
+class ModelPlans : public testing::TestWithParam<const char*> {
+ protected:
+  /// Calls with every graph and bucket of every model of tests/model.
+  static int for_each(const std::function<void(const std::shared_ptr<const Graph>&, const DimValues&)>& f) {
+    int graphs = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(INGOT_SOURCE_DIR) / "tests/model")) {
+      if (entry.path().filename() != "config.json") continue;
+      const model::Model model(
+          std::make_shared<format::HfFolder>(format::HfFolder::open(entry.path().parent_path().string())));
+      for (int64_t rows : {1, 17, 512}) {
+        DimValues bucket;
+        bucket[Symbol::tokens] = rows;
+        bucket[Symbol::sequences] = std::min<int64_t>(rows, 17);
+        bucket[Symbol::pages] = 9;
+        bucket[Symbol::logit_rows] = std::min<int64_t>(rows, 17);
+        bucket[Symbol::cache_pages] = 200;
+        bucket[Symbol::slots] = 17;
+        for (const auto& graph : {model.logits_graph(), model.token_graph()}) {
+          SCOPED_TRACE(entry.path().string() + ", rows " + std::to_string(rows));
+          f(graph, bucket);
+          ++graphs;
+        }
       }
     }
+    return graphs;
   }
+  static CompileOptions options() {
+    CompileOptions options;
+    if (GetParam() == std::string("unfused")) options.no_fuse = {"all"};
+    return options;
+  }
+};
+
+TEST_P(ModelPlans, TakeAtMost15PercentMoreThanTheirLowerBoundAndNeverOverwriteWhatIsRead) {
+  NullBackend backend;
+  const Device device{.backend = &backend, .name = "null"};
+  double worst = 1;
+  const int graphs = for_each([&](const auto& graph, const DimValues& bucket) {
+    for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
+      const auto plan = compile(graph, bucket, step, {&device, 1}, options());
+      EXPECT_GE(plan->bytes[0].arena, plan->bytes[0].live);
+      const double ratio =
+          static_cast<double>(plan->bytes[0].arena) / static_cast<double>(plan->bytes[0].live);
+      worst = std::max(worst, ratio);
+      EXPECT_LE(ratio, 1.15);
+      EXPECT_TRUE(PlanPlayer(*plan).play());
+    }
+  });
   EXPECT_GE(graphs, 6 * 12);
+  std::printf("%s: at most %.3f of the lower bound in %d graphs\n", GetParam(), worst, graphs);
 }
+
+TEST_P(ModelPlans, SplitByLayersKeepTheirValuesAndCaches) {
+  NullBackend near;
+  NullBackend far({.name = "far", .shares_host_memory = false});
+  const std::vector<Device> devices{{.backend = &near, .name = "null"}, {.backend = &far, .name = "far"}};
+  CompileOptions split = options();
+  split.layers = {{.first = 1, .last = 1000, .device = "far"}};
+  for_each([&](const auto& graph, const DimValues& bucket) {
+    const auto plan = compile(graph, bucket, StepClass::decode, devices, split);
+    EXPECT_TRUE(PlanPlayer(*plan).play());
+    EXPECT_GT(plan->bytes[1].states, 0U);
+    EXPECT_GT(plan->bytes[1].weights, 0U);
+    EXPECT_FALSE(plan->transfers.empty());
+    for (const PlannedLaunch& launch : plan->launches) {
+      const graph::Node& node = plan->graph->node(launch.node);
+      EXPECT_EQ(launch.device, node.layer >= 1 ? 1 : 0) << node.name;
+    }
+    EXPECT_TRUE(plan->notes.empty());
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ModelPlans, testing::Values("fused", "unfused"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace ingot::exec
