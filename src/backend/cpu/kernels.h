@@ -31,19 +31,23 @@ void launch_embedding(backend::Backend& backend, const backend::Launch& launch);
 void launch_rope(backend::Backend& backend, const backend::Launch& launch);
 void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch);
 void launch_fused_decode(backend::Backend& backend, const backend::Launch& launch);
-void launch_linear_qkv_decode(backend::Backend& backend, const backend::Launch& launch);
+void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch);
 void launch_linear_prefill(backend::Backend& backend, const backend::Launch& launch);
+void launch_fused_prefill(backend::Backend& backend, const backend::Launch& launch);
+void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch);
+void launch_pointwise(backend::Backend& backend, const backend::Launch& launch);
 void launch_attention_decode(backend::Backend& backend, const backend::Launch& launch);
 void launch_attention_prefill(backend::Backend& backend, const backend::Launch& launch);
 void launch_sample(backend::Backend& backend, const backend::Launch& launch);
 
 size_t fused_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
-size_t linear_qkv_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t qkv_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
+size_t qkv_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t attention_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t attention_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t sample_workspace(const backend::Backend& backend, const backend::Launch& launch);
 
-bool can_decode_fused(const backend::KernelQuery& query);
+bool supports_pointwise(const backend::KernelQuery& query);
 
 }  // namespace ingot::cpu

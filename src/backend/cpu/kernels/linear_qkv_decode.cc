@@ -89,14 +89,14 @@ void write_cache(const float* rows, const Tensor& slots, int64_t head, const Ten
 
 }  // namespace
 
-size_t linear_qkv_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
+size_t qkv_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
   const Tensor& x = launch.inputs[0];
   const int64_t floats = normalised_floats(form.norm, x) + x.shape[0] * 2 * form.kv_width();
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
-void launch_linear_qkv_decode(backend::Backend& backend, const backend::Launch& launch) {
+void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
   const int64_t rows = launch.inputs[0].shape[0];
