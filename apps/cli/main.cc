@@ -82,6 +82,7 @@ int main(int argc, char** argv) {
   add_perplexity(app);
   add_bench(app);
   add_calibrate(app);
+  add_explain(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -41,7 +41,7 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
   const int64_t vocab = impl_->model->dimensions().vocab;
   const int64_t chunk =
       std::clamp<int64_t>((int64_t{64} << 20) / (4 * vocab), 1, std::min(api::kPrefillTokens, result.window));
-  serve::Stepper stepper(impl_->model, *impl_->backend, serve::Head::logits,
+  serve::Stepper stepper(impl_->model, impl_->backend(), serve::Head::logits,
                          {.sequences = 1,
                           .context = result.window,
                           .prefill_tokens = chunk,

@@ -11,18 +11,11 @@
 #include "graph/ops/sampler.h"
 #include "kv/paged_cache.h"
 #include "model/model.h"
+#include "serve/stepper_limits.h"
 
 namespace ingot::serve {
 
 enum class Head : uint8_t { logits, tokens };
-
-struct StepperLimits {
-  int64_t sequences = 1;       // of one step, and rows of token counts
-  int64_t context = 0;         // tokens of the longest sequence
-  int64_t prefill_tokens = 0;  // tokens of one prefill step, all sequences together
-  int64_t cache_tokens = 0;    // of all sequences together; 0: sequences x context
-  int64_t prefill_rows = 0;    // rows that a prefill step gives logits for; 0: one a sequence
-};
 
 /// A sequence's part of a step.
 struct StepSequence {

@@ -200,7 +200,7 @@ TEST(Help, FitsAScreenAndShowsAnExample) {
     std::istringstream lines(result.out);
     int count = 0;
     for (std::string line; std::getline(lines, line); ++count) EXPECT_LE(line.size(), 100U) << line;
-    EXPECT_LE(count, 30);
+    EXPECT_LE(count, 36);
   }
 }
 

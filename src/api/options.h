@@ -1,0 +1,18 @@
+// What LoadOptions may say, checked before anything is opened.
+#pragma once
+
+#include "ingot/llm.h"
+
+namespace ingot::api {
+
+/// Errors: invalid_argument that names the option, what was expected and what was found: a device or op
+/// that does not exist, a device that `layers` or `memory` name and `devices` does not, ranges of layers that
+/// overlap or run backwards, numbers outside their range. (Names of fusion passes are checked by fuse.)
+void check(const CompileOptions& options);
+/// The same of its compile options, and the number of sequences.
+void check(const LoadOptions& options);
+
+/// Errors: invalid_argument for a range beyond the model's layers.
+void check_layers(const CompileOptions& options, int64_t layers);
+
+}  // namespace ingot::api
