@@ -1,8 +1,17 @@
+// compile: fuse, route, expand what has no kernel, plan memory; again while a device is full.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "base/check.h"
+#include "exec/cost_model.h"
 #include "exec/layout.h"
 #include "exec/plan.h"
+#include "exec/route_graph.h"
+#include "exec/route_rules.h"
+#include "graph/fused_op.h"
 
 namespace ingot::exec {
 namespace {
@@ -20,44 +29,174 @@ void find_memories(Plan& plan, std::span<const Device> devices) {
     const bool is_host = devices[i].backend->limits().shares_host_memory;
     if (is_host) plan.host = std::min(plan.host, static_cast<int>(i));
     plan.memory_of.push_back(is_host ? plan.host : static_cast<int>(i));
+    const std::string& hash = devices[i].calibration_hash;
+    if (!hash.empty()) plan.calibration_hash += (plan.calibration_hash.empty() ? "" : "+") + hash;
   }
   plan.bytes.resize(std::max(devices.size(), static_cast<size_t>(plan.host) + 1));
 }
 
-void choose_kernels(Plan& plan, std::span<const Device> devices) {
+/// Sentences on devices that are missing. Errors: unsupported with options.strict.
+void note_missing(Plan& plan, const CompileOptions& options, std::span<const PassedOver> missing) {
+  for (const PassedOver& device : missing) {
+    plan.notes.push_back(fmt::format("{} is passed over: {}", device.device, device.reason));
+    if (options.strict) fail(ErrorCode::unsupported, "strict: {}", plan.notes.back());
+  }
+}
+
+/// One sentence for each op that runs unfused on a device, with the number of its launches.
+class Expansions {
+ public:
+  void add(const std::string& device, std::string_view op) { ++counts_[{device, std::string(op)}]; }
+  void note(Plan& plan, const CompileOptions& options) const {
+    for (const auto& [what, count] : counts_) {
+      plan.notes.push_back(fmt::format("{} has no kernel for {}: {} run{} unfused", what.first, what.second,
+                                       count, count == 1 ? "s" : ""));
+      if (options.strict) fail(ErrorCode::unsupported, "strict: {}", plan.notes.back());
+    }
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, int> counts_;
+};
+
+/// Replaces the fused ops that no device can run, whole or in parts, by their parts, which may run on
+/// several.
+std::vector<LaunchCandidates> candidates_of(Plan& plan, std::span<const Device> devices,
+                                            const CompileOptions& options) {
+  while (true) {
+    auto candidates = find_candidates(*plan.graph, plan.bucket, plan.step, devices);
+    std::vector<bool> split(plan.graph->nodes().size(), false);
+    Expansions expansions;
+    bool has_split = false;
+    for (const LaunchCandidates& launch : candidates) {
+      const bool can = std::any_of(launch.by_device.begin(), launch.by_device.end(),
+                                   [](const Candidate& candidate) { return candidate.can_run(); });
+      const graph::Op& op = *plan.graph->node(launch.node).op;
+      if (can || graph::as_fused(op) == nullptr) continue;
+      split[static_cast<size_t>(launch.node.id)] = true;
+      has_split = true;
+      for (const Device& device : devices) expansions.add(device.name, op.name());
+    }
+    if (!has_split) return candidates;
+    expansions.note(plan, options);
+    plan.graph = fuse::expand(*plan.graph, split).graph;
+  }
+}
+
+/// A launch of `node` on its device: kernel, workspace, prediction.
+PlannedLaunch plan_launch(const Plan& plan, std::span<const Device> devices, Value value,
+                          const RoutedLaunch& routed, double working_set) {
   const Graph& graph = *plan.graph;
+  const Node& node = graph.node(value);
+  const Device& device = devices[static_cast<size_t>(routed.device)];
   std::vector<graph::TensorType> types;
   std::vector<graph::Tensor> shapes;
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    const Node& node = graph.nodes()[i];
-    if (!is_launched(node)) continue;
-    types.clear();
-    shapes.clear();
-    for (Value input : node.inputs) {
-      types.push_back(graph.type(input));
-      shapes.push_back(shape_of(graph, input, plan.bucket));
+  for (Value input : node.inputs) {
+    types.push_back(graph.type(input));
+    shapes.push_back(shape_of(graph, input, plan.bucket));
+  }
+  PlannedLaunch launch;
+  launch.node = value;
+  launch.device = routed.device;
+  launch.reason = routed.reason;
+  launch.kernel =
+      device.backend->find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = plan.step});
+  INGOT_CHECK(launch.kernel != nullptr, "{}: no kernel for {}", device.name, node.op->name());
+  const graph::Tensor output = shape_of(graph, value, plan.bucket);
+  if (device.costs != nullptr)
+    launch.predicted_us = predict_us(*device.costs, *launch.kernel, *node.op, shapes, output, working_set);
+  if (launch.kernel->workspace_bytes != nullptr) {
+    launch.workspace_bytes = launch.kernel->workspace_bytes(
+        *device.backend,
+        {.op = node.op.get(), .inputs = shapes, .output = output, .results = {}, .workspace = {}});
+  }
+  return launch;
+}
+
+/// The plan of a way: fused ops that run unfused are expanded, every op gets its kernel, every value its
+/// place.
+std::shared_ptr<Plan> realise(const Plan& start, std::span<const Device> devices,
+                              const CompileOptions& options, std::span<const RoutedLaunch> routed) {
+  auto plan = std::make_shared<Plan>(start);
+  std::vector<bool> unfused(start.graph->nodes().size(), false);
+  std::vector<const RoutedLaunch*> routed_at(start.graph->nodes().size(), nullptr);
+  Expansions expansions;
+  bool has_unfused = false;
+  for (const RoutedLaunch& launch : routed) {
+    routed_at[static_cast<size_t>(launch.node.id)] = &launch;
+    if (!launch.is_unfused) continue;
+    unfused[static_cast<size_t>(launch.node.id)] = true;
+    has_unfused = true;
+    expansions.add(devices[static_cast<size_t>(launch.device)].name,
+                   start.graph->node(launch.node).op->name());
+  }
+  fuse::Expanded expanded;
+  if (has_unfused) {
+    expansions.note(*plan, options);
+    expanded = fuse::expand(*start.graph, unfused);
+    plan->graph = expanded.graph;
+  }
+  const double working_set = working_set_bytes(*plan->graph, plan->bucket);
+  for (size_t i = 0; i < plan->graph->nodes().size(); ++i) {
+    if (!is_launched(plan->graph->nodes()[i])) continue;
+    const size_t origin = has_unfused ? static_cast<size_t>(expanded.origin[i].id) : i;
+    plan->launches.push_back(
+        plan_launch(*plan, devices, {static_cast<int32_t>(i)}, *routed_at[origin], working_set));
+  }
+  lay_out(*plan);
+  DeviceCosts host;
+  host.device = "host";
+  const auto costs = [&](int memory) -> const DeviceCosts& {
+    return static_cast<size_t>(memory) < devices.size() ? *devices[static_cast<size_t>(memory)].costs : host;
+  };
+  for (Transfer& transfer : plan->transfers) {
+    if (!is_calibrated(devices)) break;
+    const size_t bytes = shape_of(*plan->graph, transfer.value, plan->bucket).bytes();
+    transfer.predicted_us = transfer_us(costs(transfer.from), costs(transfer.to), static_cast<double>(bytes));
+  }
+  return plan;
+}
+
+/// The most bytes a plan may take on a device: the user's cap, else what the device has. Host memory has none
+/// of its own: the system pages.
+std::optional<size_t> cap_of(const Device& device, const CompileOptions& options) {
+  const auto cap = options.memory.find(device.name);
+  if (cap != options.memory.end()) return static_cast<size_t>(cap->second);
+  const backend::Limits limits = device.backend->limits();
+  if (limits.shares_host_memory || limits.memory_bytes <= 0) return std::nullopt;
+  return static_cast<size_t>(limits.memory_bytes);
+}
+
+/// Routes and plans until what every device takes fits its cap: a full one passes trailing layers on.
+std::shared_ptr<const Plan> fit(const Plan& start, std::span<const Device> devices,
+                                const CompileOptions& options, GraphRouter& router) {
+  std::vector<std::string> why_full(devices.size());  // as found first
+  std::vector<std::string> notes;
+  while (true) {
+    const std::vector<RoutedLaunch> routed = router.route();
+    auto plan = realise(start, devices, options, routed);
+    bool fits = true;
+    for (size_t d = 0; d < devices.size() && fits; ++d) {
+      const auto cap = cap_of(devices[d], options);
+      const size_t needed = plan->bytes[d].total();
+      if (!cap || needed <= *cap) continue;
+      fits = false;
+      std::string full =
+          fmt::format("{} is full: needs {} of {}", devices[d].name, bytes_text(static_cast<double>(needed)),
+                      bytes_text(static_cast<double>(*cap)));
+      if (options.strict) fail(ErrorCode::out_of_memory, "strict: {}", full);
+      if (why_full[d].empty()) {
+        why_full[d] = full;
+        notes.push_back(full + "; trailing layers move on");
+      }
+      if (!router.take_trailing(static_cast<int>(d), needed - *cap, routed, why_full[d])) {
+        fail(ErrorCode::out_of_memory, "{}, and no other device can run more of it", full);
+      }
     }
-    const Value value{static_cast<int32_t>(i)};
-    const backend::Backend& backend = *devices[0].backend;
-    const backend::Kernel* kernel =
-        backend.find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = plan.step});
-    if (kernel == nullptr) {
-      fail(ErrorCode::unsupported, "{}: no kernel for {} : {} in a {} step", devices[0].name, node.op->name(),
-           to_string(node.type), to_string(plan.step));
-    }
-    PlannedLaunch launch;
-    launch.node = value;
-    launch.kernel = kernel;
-    launch.reason = "the only device";
-    if (kernel->workspace_bytes != nullptr) {
-      launch.workspace_bytes =
-          kernel->workspace_bytes(backend, {.op = node.op.get(),
-                                            .inputs = shapes,
-                                            .output = shape_of(graph, value, plan.bucket),
-                                            .results = {},
-                                            .workspace = {}});
-    }
-    plan.launches.push_back(std::move(launch));
+    if (!fits) continue;
+    plan->notes.insert(plan->notes.end(), router.notes().begin(), router.notes().end());
+    plan->notes.insert(plan->notes.end(), notes.begin(), notes.end());
+    return plan;
   }
 }
 
@@ -82,19 +221,20 @@ bool is_launched(const Node& node) {
 
 std::shared_ptr<const Plan> compile(std::shared_ptr<const Graph> graph, const graph::DimValues& bucket,
                                     backend::StepClass step, std::span<const Device> devices,
-                                    const CompileOptions& /*options*/,
-                                    std::span<const PassedOver> /*missing*/) {
-  INGOT_CHECK(!devices.empty(), "a plan for no device");
-  verify(*graph);
-  auto plan = std::make_shared<Plan>();
-  plan->source = graph;
-  plan->graph = std::move(graph);
-  plan->step = step;
-  plan->bucket = bucket;
-  find_memories(*plan, devices);
-  choose_kernels(*plan, devices);
-  lay_out(*plan);
-  return plan;
+                                    const CompileOptions& options, std::span<const PassedOver> missing) {
+  check_rules(options, devices, missing);
+  Plan plan;
+  plan.source = graph;
+  plan.step = step;
+  plan.bucket = bucket;
+  fuse::FuseResult fused = fuse::fuse(std::move(graph), {.off = options.no_fuse});
+  plan.graph = std::move(fused.graph);
+  plan.passes = std::move(fused.passes);
+  find_memories(plan, devices);
+  note_missing(plan, options, missing);
+  auto candidates = candidates_of(plan, devices, options);
+  GraphRouter router(plan, devices, options, std::move(candidates));
+  return fit(plan, devices, options, router);
 }
 
 std::shared_ptr<const Plan> compile(std::shared_ptr<const Graph> graph, const graph::DimValues& bucket,

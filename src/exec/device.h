@@ -14,6 +14,7 @@ struct Device {
   backend::Backend* backend = nullptr;
   std::string name;                    // as users write it; distinct among the devices of a plan
   const DeviceCosts* costs = nullptr;  // null: not calibrated
+  std::string calibration_hash = {};   // of the calibration that has the costs; empty: none
 };
 
 /// A device that was asked for and is not there.

@@ -79,7 +79,7 @@ struct Plan {
   std::vector<PlannedLaunch> launches;
   std::vector<Transfer> transfers;  // by before_launch
   std::vector<std::string> notes;   // devices passed over, fallbacks, expansions: a sentence each
-  std::string calibration_hash;     // empty: not calibrated
+  std::string calibration_hash;     // of its devices, joined by "+"; empty: not calibrated
 };
 
 /// Plans `graph`, which must verify, for devices in order of preference. `missing` are devices that were

@@ -2,6 +2,7 @@
 //
 // Linears whose result goes straight into an addition or an activation are left to the epilogue passes, but
 // for a gate, whose activation is multiplied with another linear of the same input.
+#include <algorithm>
 #include <map>
 
 #include "fuse/passes.h"
@@ -11,6 +12,7 @@ namespace ingot::fuse {
 namespace {
 
 using graph::Activation;
+using graph::LinearForm;
 using graph::Node;
 using graph::Value;
 
@@ -53,9 +55,10 @@ void linear_group(Rewriter& rewriter) {
       continue;
     by_input[node.inputs[0].id].push_back(value);
   }
-  for (const auto& [input, linears] : by_input) {
-    if (linears.size() < 2) continue;
-    graph::LinearForm form;
+  for (const auto& [input, all] : by_input) {
+    if (all.size() < 2) continue;
+    const std::vector<Value> linears(all.begin(), all.begin() + std::min(all.size(), LinearForm::kMaxParts));
+    LinearForm form;
     form.parts.clear();
     Replacement group{.op = nullptr, .inputs = {{input}}, .members = linears, .outputs = linears};
     for (Value linear : linears) {

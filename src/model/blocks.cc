@@ -166,6 +166,7 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
   Value x = embedding(g, b.tokens(), embeddings, "embed_tokens");
   const Value table = rope_table(g, b.positions(), config.rope, config.rotary_dims);
   for (int64_t layer = 0; layer < d.layers; ++layer) {
+    g.set_layer(static_cast<int32_t>(layer));
     const std::string prefix = fmt::format("model.layers.{}", layer);
     const auto norm = [&](Value value, const std::string& name) {
       return rms_norm(g, value, b.weight(prefix + name + ".weight", {d.hidden}), config.eps, prefix + name);
@@ -175,6 +176,7 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
     x = add(g, x, swiglu(b, config, prefix + ".mlp", norm(x, ".post_attention_layernorm")));
     b.weights().ignore(prefix + ".self_attn.rotary_emb.inv_freq");  // a buffer of old checkpoints
   }
+  g.set_layer(graph::kNoLayer);
   x = rms_norm(g, b.logit_rows(x), b.weight("model.norm.weight", {d.hidden}), config.eps, "model.norm");
   if (config.tied) b.weights().ignore("lm_head.weight");  // some checkpoints store the tied copy
   b.head(x, config.tied ? embeddings : b.weight("lm_head.weight", {d.vocab, d.hidden}), sample);

@@ -69,12 +69,14 @@ class Gpt2 final : public Architecture {
     Value x =
         add(g, embedding(g, b.tokens(), embeddings, "wte"), embedding(g, b.positions(), positions, "wpe"));
     for (int64_t layer = 0; layer < d.layers; ++layer) {
+      g.set_layer(static_cast<int32_t>(layer));
       const std::string prefix = fmt::format("{}h.{}.", prefix_, layer);
       x = add(g, x, attention(b, layer, prefix + "attn.", norm(b, x, prefix + "ln_1")));
       x = add(g, x, feed_forward(b, prefix + "mlp.", norm(b, x, prefix + "ln_2")));
       b.weights().ignore(prefix + "attn.bias");  // the causal mask, stored as a buffer
       b.weights().ignore(prefix + "attn.masked_bias");
     }
+    g.set_layer(graph::kNoLayer);
     x = norm(b, b.logit_rows(x), prefix_ + "ln_f");
     if (tied_) b.weights().ignore("lm_head.weight");
     b.head(x, tied_ ? embeddings : b.weight("lm_head.weight", {d.vocab, d.hidden}), sample);

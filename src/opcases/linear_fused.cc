@@ -219,8 +219,8 @@ std::vector<BadCase> one_part_bad(LinearForm form) {
 
 BadCase bad_form(std::string name, const LinearForm& form) {
   return {std::move(name), [=](Graph&) { static_cast<void>(graph::FusedLinearOp(form)); },
-          fmt::format("linear: expected one part with an epilogue, two gated ones or a group without one, "
-                      "found {} parts",
+          fmt::format("linear: expected one part with an epilogue, two gated ones or a group of at most 8 "
+                      "without one, found {} parts",
                       form.parts.size())};
 }
 

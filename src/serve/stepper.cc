@@ -40,7 +40,14 @@ DimValues bucket(const StepperLimits& limits, StepClass step, const kv::PagedCac
 }  // namespace
 
 Stepper::Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
-                 const StepperLimits& limits)
+                 const StepperLimits& limits, const CompileOptions& options)
+    : Stepper(std::move(model),
+              std::vector<exec::Device>{{.backend = &backend, .name = std::string(backend.name())}}, head,
+              limits, options) {}
+
+Stepper::Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
+                 const StepperLimits& limits, const CompileOptions& options,
+                 std::span<const exec::PassedOver> missing)
     : model_(std::move(model)),
       limits_(complete(limits)),
       head_(head),
@@ -48,14 +55,14 @@ Stepper::Stepper(std::shared_ptr<const model::Model> model, backend::Backend& ba
   const auto& graph = head == Head::logits ? model_->logits_graph() : model_->token_graph();
   std::vector<std::shared_ptr<const exec::Plan>> plans;
   for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
-    plans.push_back(exec::compile(graph, bucket(limits_, step, cache_), step, backend));
+    plans.push_back(exec::compile(graph, bucket(limits_, step, cache_), step, devices, options, missing));
   }
   auto states = cache_.states();
   if (head == Head::tokens) {
     counts_ = Array::zeros(DType::i32, {limits_.sequences, model_->dimensions().vocab});
     states.emplace("token_counts", counts_);
   }
-  runner_ = std::make_unique<exec::Runner>(backend, std::move(plans), std::move(states));
+  runner_ = std::make_unique<exec::Runner>(devices, std::move(plans), std::move(states));
   inputs_ = {.tokens = runner_->input("tokens"),
              .positions = runner_->input("positions"),
              .slots = runner_->input("slots"),
@@ -144,7 +151,8 @@ Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
               "a {} step of {} sequences, {} tokens, {} rows", to_string(step), sequences.size(), tokens,
               rows);
   const size_t plan_index = step == StepClass::prefill ? 0 : 1;
-  runner_->run(plan_index, write_inputs(sequences));
+  last_dims_ = write_inputs(sequences);
+  runner_->run(plan_index, last_dims_);
   return runner_->output(plan_index, head_ == Head::logits ? "logits" : "next");
 }
 

@@ -36,9 +36,14 @@ struct StepSequence {
 
 class Stepper {
  public:
-  /// Errors: out_of_memory, unsupported where the backend lacks a kernel.
+  /// Plans the model for these devices (exec::compile has the options and their errors). The devices'
+  /// backends and costs outlive the stepper.
+  Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
+          const StepperLimits& limits, const CompileOptions& options = {},
+          std::span<const exec::PassedOver> missing = {});
+  /// For one device that is not calibrated.
   Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
-          const StepperLimits& limits);
+          const StepperLimits& limits, const CompileOptions& options = {});
 
   /// Head logits: f32 [rows, vocab]; head tokens: i32 [rows]; rows in the order of the sequences. Valid until
   /// the next run. Errors: io if a checkpoint file shrank.
@@ -51,6 +56,11 @@ class Stepper {
   const exec::Plan& plan(backend::StepClass step) const;
   /// Bytes of activations, workspace and step inputs.
   size_t runner_bytes() const { return runner_->bytes(); }
+  exec::RunnerStatistics statistics() const { return runner_->statistics(); }
+  /// For profiles of a step: the inputs of the one that ran last are still there.
+  exec::Runner& runner() { return *runner_; }
+  /// The sizes of the step that ran last.
+  const graph::DimValues& last_dims() const { return last_dims_; }
 
  private:
   graph::DimValues write_inputs(std::span<const StepSequence> sequences);
@@ -60,6 +70,7 @@ class Stepper {
   Head head_;
   kv::PagedCache cache_;
   Array counts_;
+  graph::DimValues last_dims_;
   std::unique_ptr<exec::Runner> runner_;
   struct Inputs {
     graph::Tensor tokens, positions, slots, logit_rows, seq_start, context_len, block_table, floats, ints;

@@ -48,9 +48,6 @@ size_t attention_decode_workspace(const backend::Backend& backend, const backend
 size_t attention_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t sample_workspace(const backend::Backend& backend, const backend::Launch& launch);
 
-// What the rows of fused ops support; a step's class where the name says so.
-bool supports_fused_decode(const backend::KernelQuery& query);
-bool supports_fused_prefill(const backend::KernelQuery& query);
 bool supports_pointwise(const backend::KernelQuery& query);
 
 }  // namespace ingot::cpu

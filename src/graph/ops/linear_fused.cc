@@ -16,13 +16,15 @@ int LinearForm::weight_input(size_t part) const {
 
 FusedLinearOp::FusedLinearOp(LinearForm form) : form_(std::move(form)) {
   const bool one_output = form_.parts.size() == 1 || form_.gated;
-  const bool is_known = !form_.parts.empty() && (!form_.gated || form_.parts.size() == 2) &&
+  const bool is_known = !form_.parts.empty() && form_.parts.size() <= LinearForm::kMaxParts &&
+                        (!form_.gated || form_.parts.size() == 2) &&
                         (form_.parts.size() == 1 || !form_.add) && (one_output || !form_.residual) &&
                         (one_output || form_.activation == Activation::none);
   if (!is_known) {
     fail(ErrorCode::invalid_argument,
-         "linear: expected one part with an epilogue, two gated ones or a group without one, found {} parts",
-         form_.parts.size());
+         "linear: expected one part with an epilogue, two gated ones or a group of at most {} without one, "
+         "found {} parts",
+         LinearForm::kMaxParts, form_.parts.size());
   }
 }
 
@@ -73,7 +75,13 @@ std::vector<Value> FusedLinearOp::decompose(Graph& graph, std::span<const Value>
   }
   if (outputs.size() > 1 && !form_.gated) return outputs;
   Value y = outputs[0];
-  if (form_.add) y = add(graph, y, input(form_.add_input()));
+  if (form_.add) {
+    const TensorType& b = graph.type(input(form_.add_input()));
+    if (b.rank() == 0) {
+      fail(ErrorCode::invalid_argument, "{}: expected b of rank 1 or 2, found {}", name(), to_string(b));
+    }
+    y = graph::add(graph, y, input(form_.add_input()));
+  }
   y = append_activation(graph, y, form_.activation);
   if (form_.gated) y = mul(graph, y, outputs[1]);
   if (form_.residual) {

@@ -16,6 +16,9 @@
 namespace ingot::graph {
 
 struct LinearForm {
+  /// The most linears of a group: kernels hold a description of each on the stack.
+  static constexpr size_t kMaxParts = 8;
+
   struct Part {
     WeightOrder order = WeightOrder::out_in;
     bool has_bias = false;

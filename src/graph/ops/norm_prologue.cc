@@ -29,8 +29,7 @@ Value append_norm(Graph& graph, Value x, std::span<const Value> parameters, cons
 
 std::string to_string(const NormPrologue& norm) {
   if (norm.kind == NormPrologue::Kind::none) return {};
-  return fmt::format("{} eps={}", norm.kind == NormPrologue::Kind::rms ? "rms_norm" : "layer_norm",
-                     norm.eps);
+  return fmt::format("{} eps={}", norm.kind == NormPrologue::Kind::rms ? "rms_norm" : "layer_norm", norm.eps);
 }
 
 }  // namespace ingot::graph

@@ -143,12 +143,6 @@ void launch_linear_prefill(Backend& backend, const Launch& launch) {
                                  .workspace = reinterpret_cast<float*>(launch.workspace.data())});
 }
 
-bool supports_fused_prefill(const backend::KernelQuery& query) {
-  const LinearForm& form = static_cast<const graph::FusedLinearOp&>(query.op).form();
-  if (query.step != backend::StepClass::prefill || form.parts.size() > kMaxPrefillParts) return false;
-  return !form.add || query.inputs[static_cast<size_t>(form.add_input())].rank() > 0;
-}
-
 void launch_fused_prefill(Backend& backend, const Launch& launch) {
   const LinearForm& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/thread_pool.h"
 #include "graph/ops/activation.h"
+#include "graph/ops/linear_fused.h"
 #include "graph/ops/norm_prologue.h"
 
 namespace ingot::cpu {
@@ -46,7 +47,7 @@ struct PrefillJob {
 };
 
 /// The most parts of a job: launches keep them on the stack.
-inline constexpr size_t kMaxPrefillParts = 8;
+inline constexpr size_t kMaxPrefillParts = graph::LinearForm::kMaxParts;
 
 int64_t prefill_workspace_floats(int threads, int64_t rows, int64_t in);
 
