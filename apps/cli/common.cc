@@ -44,24 +44,27 @@ std::string storyteller() {
   return INGOT_MODELS_DIR "/storyteller";
 }
 
-void add_model_options(CLI::App& verb, ModelOptions& options) {
+void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory) {
   verb.add_option("-m,--model", options.folder, "Hugging Face folder (default: the storyteller that ships)")
       ->type_name("FOLDER");
-  add_number(verb, "--threads", options.load.threads, "CPU threads (default: all this process may use)", "N");
   add_number(verb, "--context", options.load.context,
              fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext), "N");
-  std::string names;
-  for (const std::string& name : devices()) names += (names.empty() ? "" : ", ") + name;
-  verb.add_option("--device", options.load.device, fmt::format("device to run on: {}", names))
-      ->type_name("NAME");
+  add_number(verb, "--sequences", options.load.sequences, "to set memory aside for (default: 1)", "N");
+  add_compile_options(verb, options.load.compile, tell_memory);
 }
 
-LLM load(const ModelOptions& options) {
-  const std::string folder = options.folder ? *options.folder : storyteller();
+std::string checked_folder(const ModelOptions& options) {
+  std::string folder = options.folder ? *options.folder : storyteller();
   if (folder.empty())
     throw Error(ErrorCode::invalid_argument, "--model: expected a FOLDER, found an empty string");
   name_checkpoint(folder);
-  return LLM::load(folder, options.load);
+  return folder;
+}
+
+LLM load(const ModelOptions& options) {
+  LLM llm = LLM::load(checked_folder(options), options.load);
+  for (const std::string& note : llm.notes()) fmt::print(stderr, "ingot: {}\n", note);
+  return llm;
 }
 
 void refuse_number(const std::string& option, const std::string& text, bool is_integer) {

@@ -38,14 +38,21 @@ void inspect(const ModelOptions& options, bool tensors) {
   row("chat template", info.has_chat_template ? "yes (`run` does not apply it)" : "no");
   row("tensors", fmt::format("{}", info.tensors.size()));
   row("device", llm.device());
-  const MemoryPlan memory = llm.memory();
-  fmt::print("\nmemory for one sequence of {} tokens\n", memory.context);
-  row("  weights", human_bytes(memory.weights) + ", mapped from the checkpoint");
-  row("  KV cache", human_bytes(memory.kv_cache) + ", touched as it fills");
-  row("  activations", human_bytes(memory.activations));
-  row("  program", human_bytes(memory.program) + ", code, tokenizer and graph, measured");
-  row("  total", human_bytes(memory.total()));
+  fmt::print("\n");
+  print_memory(llm.memory());
   if (tensors) print_tensors(info);
+}
+
+/// Before loading: no weight is read.
+void inspect_memory(const ModelOptions& options, bool json) {
+  const std::string folder = checked_folder(options);
+  const MemoryPlan plan = plan_memory(folder, options.load);
+  if (json) {
+    print_memory_json(folder, plan);
+    return;
+  }
+  fmt::print("{:<16}{}\n\n", "checkpoint", folder);
+  print_memory(plan);
 }
 
 }  // namespace
@@ -54,14 +61,29 @@ void add_inspect(CLI::App& app) {
   struct Options {
     ModelOptions model;
     bool tensors = false;
+    bool memory = false;
+    bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb =
       app.add_subcommand("inspect", "Show a checkpoint: architecture, parameters, tensors, memory");
-  add_model_options(*verb, options->model);
+  add_model_options(*verb, options->model, &options->memory);
   verb->add_flag("--tensors", options->tensors, "list every tensor");
-  verb->footer("Example: ingot inspect -m FOLDER --context 8192");
-  verb->callback([options] { inspect(options->model, options->tensors); });
+  verb->add_flag("--json", options->json, "with --memory: one JSON object, bytes");
+  verb->footer("Example: ingot inspect -m FOLDER --memory --context 8192 --sequences 4");
+  verb->callback([options] {
+    if (!options->memory && options->json) {
+      throw CLI::ValidationError("--json: expected together with --memory, found without it");
+    }
+    if (options->memory && options->tensors) {
+      throw CLI::ValidationError("--tensors: expected without --memory, found with it");
+    }
+    if (options->memory) {
+      inspect_memory(options->model, options->json);
+    } else {
+      inspect(options->model, options->tensors);
+    }
+  });
 }
 
 }  // namespace ingot::cli

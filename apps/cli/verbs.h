@@ -16,6 +16,8 @@ void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_calibrate(CLI::App& app);
+void add_explain(CLI::App& app);
 
 /// A number, or what an optional number holds.
 template <class Target>
@@ -45,9 +47,22 @@ struct ModelOptions {
   std::optional<std::string> folder;
   LoadOptions load;
 };
-void add_model_options(CLI::App& verb, ModelOptions& options);
+/// `tell_memory`: of a verb whose --memory may stand alone, which sets it.
+void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory = nullptr);
+/// Those of them that say how a model is compiled: devices, fusion, routing, memory.
+void add_compile_options(CLI::App& verb, CompileOptions& options, bool* tell_memory = nullptr);
 /// Loads, and from then on names the checkpoint if one of its files shrinks under the mapping.
 LLM load(const ModelOptions& options);
+/// The folder that the options name, checked and named likewise, without loading it.
+std::string checked_folder(const ModelOptions& options);
+
+/// What a model takes: a table for people, or one JSON object with bytes.
+void print_memory(const MemoryPlan& plan);
+void print_memory_json(const std::string& folder, const MemoryPlan& plan);
+
+/// What an LLM did, on standard error: a table for people, or one line of JSON.
+void print_statistics(const Statistics& statistics);
+void print_statistics_json(const Statistics& statistics);
 
 /// The folder of the checkpoint that ships with Ingot.
 std::string storyteller();
@@ -70,6 +85,9 @@ std::string read_file(const std::string& path);
 /// Writes to standard output at once. Throws std::system_error when that fails: the disk is full, say.
 void write_text(std::string_view text);
 
+/// The parts of a list "a,b". Throws CLI::ValidationError, with what the option expects, for an empty part.
+std::vector<std::string> read_list(const std::string& option, const std::string& expected,
+                                   const std::string& text);
 /// "29.7 MiB"
 std::string human_bytes(int64_t bytes);
 

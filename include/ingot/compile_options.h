@@ -21,13 +21,13 @@ struct CompileOptions {
   std::vector<std::string> devices = {"cpu"};
   int threads = 0;  // of the CPU; 0: every CPU this process may use
   /// Fusion passes to leave out, by name; "all" leaves out every one.
-  std::vector<std::string> no_fuse;
+  std::vector<std::string> no_fuse = {};
   /// Thresholds by op: an op of that name with at least so many output elements runs on the first device, a
   /// smaller one on the last, whatever the cost model says.
-  std::map<std::string, int64_t, std::less<>> route;
-  std::vector<LayerRange> layers;
+  std::map<std::string, int64_t, std::less<>> route = {};
+  std::vector<LayerRange> layers = {};
   /// Most bytes that weights, states and activations may take, by device.
-  std::map<std::string, int64_t, std::less<>> memory;
+  std::map<std::string, int64_t, std::less<>> memory = {};
   /// A device that is missing, full or lacks a kernel is an error.
   bool strict = false;
 };

@@ -14,18 +14,23 @@
 #include <string_view>
 #include <vector>
 
+#include "ingot/compile_options.h"
 #include "ingot/dtype.h"
 #include "ingot/error.h"
+#include "ingot/explain.h"
 
 namespace ingot {
 
 /// The context that load() chooses at most when none is asked for: longer ones cost memory.
 inline constexpr int64_t kDefaultContext = 4096;
 
+/// The most sequences that a step takes.
+inline constexpr int64_t kMaxSequences = 1024;
+
 struct LoadOptions {
-  std::string device = "cpu";
-  int threads = 0;      // 0: every CPU this process may use
-  int64_t context = 0;  // tokens; 0: the model's own, at most kDefaultContext
+  CompileOptions compile = {};
+  int64_t context = 0;    // tokens; 0: the model's own, at most kDefaultContext
+  int64_t sequences = 1;  // that memory is set aside for
 };
 
 /// What to do with logits. Absent values come from the checkpoint's generation_config.json. The filters run
@@ -106,14 +111,67 @@ struct ModelInfo {
   std::vector<TensorInfo> tensors;
 };
 
-/// Bytes by purpose at a context, for one sequence. `program` is measured: this process without the weights.
+/// Bytes by purpose on one device.
+struct DeviceMemoryPlan {
+  std::string name;              // "cpu"; "host" for memory that no device of the plan computes in
+  std::string device;            // as people know it, with its threads
+  int64_t weights = 0;           // of the CPU: mapped from the checkpoint, resident as they are read
+  int64_t kv_cache = 0;          // for the whole context of every sequence; touched as it fills
+  int64_t token_counts = 0;      // of every sequence, for penalties
+  int64_t activations = 0;       // the arena of intermediate values
+  int64_t activations_live = 0;  // most of them alive at once: no arena can be smaller
+  int64_t workspace = 0;         // of the kernel that needs most
+  int64_t step_inputs = 0;
+  int64_t program = 0;    // code, graph and, once loaded, the tokenizer; measured
+  int64_t capacity = 0;   // what there is, or the cap of CompileOptions::memory; 0: not known
+  int64_t available = 0;  // of that now; 0: not known
+  int64_t total() const {
+    return weights + kv_cache + token_counts + activations + workspace + step_inputs + program;
+  }
+};
+
+/// What a model takes, and what else would fit.
 struct MemoryPlan {
   int64_t context = 0;
-  int64_t weights = 0;      // mapped, read in place
-  int64_t kv_cache = 0;     // for the whole context; touched as it fills
-  int64_t activations = 0;  // intermediate values, workspace, step inputs
-  int64_t program = 0;      // code, tokenizer, graph
-  int64_t total() const { return weights + kv_cache + activations + program; }
+  int64_t sequences = 1;
+  std::vector<DeviceMemoryPlan> devices;
+  std::vector<std::string> notes;  // devices passed over, and why: a sentence each
+  /// The largest context that fits with these sequences, at most the model's; the most sequences that fit at
+  /// this context, at most kMaxSequences.
+  int64_t largest_context = 0;
+  int64_t most_sequences = 0;
+  int64_t total() const;
+};
+
+/// A device's pool of memory for arenas and step inputs. (Weights and KV cache lie outside it.)
+struct PoolStatistics {
+  std::string device;
+  int64_t in_use_bytes = 0;
+  int64_t cached_bytes = 0;  // waiting for reuse
+  int64_t peak_bytes = 0;    // most ever in use at once
+  int64_t hits = 0;          // requests served by a waiting block
+  int64_t misses = 0;        // requests that went to the device
+  int64_t evictions = 0;     // blocks given back to stay within a limit
+};
+
+/// What an LLM has done and holds. Steps, launches and transfers are those of generate(), all calls together.
+struct Statistics {
+  std::vector<PoolStatistics> pools;  // by device
+  int64_t kv_page_tokens = 0;         // tokens of a page
+  int64_t kv_pages = 0;               // of the cache
+  int64_t kv_pages_used = 0;          // now
+  int64_t kv_pages_peak = 0;          // most ever used at once
+  int64_t steps = 0;
+  int64_t launches = 0;
+  int64_t transfers = 0;    // copies between devices
+  int64_t bytes_moved = 0;  // by them
+  int64_t prefill_step_launches = 0;
+  int64_t decode_step_launches = 0;
+  int64_t prefill_step_launches_unfused = 0;  // of the same model with every fusion pass off
+  int64_t decode_step_launches_unfused = 0;
+  int64_t plan_cache_hits = 0;
+  int64_t plan_cache_misses = 0;  // plans compiled
+  int64_t plan_cache_entries = 0;
 };
 
 struct PerplexityOptions {
@@ -156,10 +214,15 @@ struct BenchResult {
   BenchPart decode;
 };
 
+/// What load() would take with these options. Reads configs and the headers of weight files; no weight is
+/// read and nothing is set aside. Errors: those of load().
+MemoryPlan plan_memory(const std::string& folder, const LoadOptions& options = {});
+
 class LLM {
  public:
   /// Loads a Hugging Face folder as published. Errors: not_found, invalid_file, unsupported, invalid_argument
-  /// for an option outside its range, out_of_memory, io.
+  /// for an option outside its range or a model that cannot fit the memory of its devices (what would fit is
+  /// named), out_of_memory, io.
   static LLM load(const std::string& folder, const LoadOptions& options = {});
   ~LLM();
   LLM(LLM&&) noexcept;
@@ -169,7 +232,10 @@ class LLM {
   /// The device as people know it, with its threads.
   std::string device() const;
   int64_t context() const;
+  /// What was asked for and passed over, and why: a sentence each. Empty when everything went as asked.
+  std::vector<std::string> notes() const;
   MemoryPlan memory() const;
+  Statistics statistics() const;
 
   /// Token ids; with the special tokens that the tokenizer puts around a text, if asked for.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
@@ -189,6 +255,10 @@ class LLM {
                               const std::function<bool(int64_t done, int64_t total)>& progress = {});
 
   BenchResult bench(const BenchOptions& options = {});
+
+  /// What a step runs where, why, and how close to the limit. Errors: invalid_argument for sizes outside the
+  /// context, out_of_memory for a batch whose cache does not fit.
+  Explanation explain(const ExplainOptions& options = {});
 
  private:
   struct Impl;

@@ -1,23 +1,12 @@
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 
 #include "api/llm_impl.h"
+#include "api/open.h"
 #include "backend/registry.h"
 #include "base/check.h"
 
 namespace ingot {
 namespace {
-
-int64_t choose_context(int64_t asked, int64_t most) {
-  if (asked == 0) return std::min(most, kDefaultContext);
-  if (asked < 2 || asked > most) {
-    fail(ErrorCode::invalid_argument, "context: expected 2 to {} tokens (the model's own limit), found {}",
-         most, asked);
-  }
-  return asked;
-}
 
 void check_vocabulary(const text::Tokenizer& tokenizer, const model::Model& model) {
   const auto tokens = static_cast<int64_t>(tokenizer.vocab_size());
@@ -68,19 +57,6 @@ ModelInfo describe(const model::Model& model, const text::Tokenizer& tokenizer,
 
 }  // namespace
 
-namespace api {
-
-int64_t resident_bytes() {
-  // Fields in pages: total, resident, shared (resident pages of files).
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  if (!(file >> total >> resident)) return 0;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
-}  // namespace api
-
 std::string_view to_string(FinishReason reason) {
   switch (reason) {
     case FinishReason::eos:
@@ -110,49 +86,55 @@ LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::string& folder, const LoadOptions& options) {
+  api::Opened opened = api::open(folder, options);
   auto impl = std::make_unique<Impl>();
-  impl->backend = backend::make_backend(options.device, {.threads = options.threads});
-  auto files = std::make_shared<const format::HfFolder>(format::HfFolder::open(folder));
-  impl->model = std::make_shared<const model::Model>(files);
+  const api::MemoryPlanner planner(*opened.model, opened.devices, options.compile, &impl->plans);
+  impl->notes = planner.expect_fit(opened.context, options.sequences);
+  impl->options = options;
+  opened.files->copy_unaligned();
+  impl->devices = std::move(opened.devices);
+  impl->model = std::move(opened.model);
+  impl->context = opened.context;
   impl->tokenizer = std::make_unique<text::Tokenizer>(text::Tokenizer::load(folder));
   check_vocabulary(*impl->tokenizer, *impl->model);
-  impl->defaults = format::read_generation_config(files->generation_config(), files->config());
-  impl->context = choose_context(options.context, impl->model->dimensions().max_positions);
+  impl->defaults = format::read_generation_config(opened.files->generation_config(), opened.files->config());
   impl->info = describe(*impl->model, *impl->tokenizer, impl->defaults);
   impl->program_bytes = api::resident_bytes();
   return LLM(std::move(impl));
 }
 
-serve::StepperLimits LLM::Impl::limits() const {
-  return {.sequences = 1,
-          .context = context,
-          .prefill_tokens = std::min(api::kPrefillTokens, context),
-          .cache_tokens = 0,
-          .prefill_rows = 0};
+serve::Engine& LLM::Impl::get_engine() {
+  if (!engine) {
+    engine = std::make_unique<serve::Engine>(model, devices.devices, limits(), options.compile,
+                                             devices.missing, &plans);
+  }
+  return *engine;
 }
 
-serve::Engine& LLM::Impl::get_engine() {
-  if (!engine) engine = std::make_unique<serve::Engine>(model, *backend, limits());
-  return *engine;
+serve::Stepper LLM::Impl::make_stepper(serve::Head head, const serve::StepperLimits& limits) {
+  return {model, devices.devices, head, limits, options.compile, devices.missing, &plans};
 }
 
 const ModelInfo& LLM::info() const {
   return impl_->info;
 }
 std::string LLM::device() const {
-  return impl_->backend->limits().device;
+  return impl_->backend().limits().device;
+}
+std::vector<std::string> LLM::notes() const {
+  return impl_->notes;
 }
 int64_t LLM::context() const {
   return impl_->context;
 }
 
 MemoryPlan LLM::memory() const {
-  serve::Stepper& stepper = impl_->get_engine().stepper();
-  return {.context = impl_->context,
-          .weights = impl_->model->weight_bytes(),
-          .kv_cache = stepper.cache().bytes(),
-          .activations = static_cast<int64_t>(stepper.runner_bytes()),
-          .program = impl_->program_bytes};
+  const api::MemoryPlanner planner(*impl_->model, impl_->devices, impl_->options.compile, &impl_->plans);
+  MemoryPlan plan = planner.plan(impl_->context, impl_->options.sequences);
+  for (DeviceMemoryPlan& device : plan.devices) {
+    if (device.program > 0) device.program = impl_->program_bytes;
+  }
+  return plan;
 }
 
 std::vector<int32_t> LLM::encode(std::string_view text, bool add_special_tokens) const {

@@ -3,7 +3,8 @@
 
 #include <memory>
 
-#include "backend/backend.h"
+#include "api/devices.h"
+#include "api/memory_plan.h"
 #include "format/generation_config.h"
 #include "ingot/llm.h"
 #include "model/model.h"
@@ -13,26 +14,24 @@
 namespace ingot {
 
 struct LLM::Impl {
-  std::unique_ptr<backend::Backend> backend;
+  LoadOptions options;  // as given
+  api::Devices devices;
   std::shared_ptr<const model::Model> model;
   std::unique_ptr<text::Tokenizer> tokenizer;
   format::GenerationConfig defaults;
   ModelInfo info;
+  std::vector<std::string> notes;
   int64_t context = 0;
-  int64_t program_bytes = 0;              // resident before any weight was read
+  int64_t program_bytes = 0;  // resident before any weight was read
+  exec::PlanCache plans;
   std::unique_ptr<serve::Engine> engine;  // made by the first use
 
+  /// The device that computes.
+  backend::Backend& backend() const { return *devices.backends.front(); }
   serve::Engine& get_engine();
-  serve::StepperLimits limits() const;
+  /// Steps outside the engine, on the same devices.
+  serve::Stepper make_stepper(serve::Head head, const serve::StepperLimits& limits);
+  serve::StepperLimits limits() const { return api::stepper_limits(context, options.sequences); }
 };
 
-namespace api {
-
-/// Tokens of a prefill step: enough rows to keep the multipliers busy, few enough to bound activation memory.
-inline constexpr int64_t kPrefillTokens = 256;
-
-/// Bytes of this process that are in memory, pages of files included.
-int64_t resident_bytes();
-
-}  // namespace api
 }  // namespace ingot

@@ -1,7 +1,5 @@
 #include "base/cpu_count.h"
 
-#include <fmt/format.h>
-
 #ifdef __linux__
 #include <sched.h>
 #endif
@@ -9,9 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <string_view>
 #include <thread>
 #include <vector>
+
+#include "base/control_group.h"
 
 namespace ingot {
 namespace {
@@ -41,29 +40,6 @@ std::optional<double> read_v1(const std::string& folder) {
   return cpus(quota, period);
 }
 
-bool lists_cpu(std::string_view controllers) {
-  while (!controllers.empty()) {
-    const size_t comma = std::min(controllers.find(','), controllers.size());
-    if (controllers.substr(0, comma) == "cpu") return true;
-    controllers.remove_prefix(std::min(comma + 1, controllers.size()));
-  }
-  return false;
-}
-
-// The tightest limit from `group` up to the root of the hierarchy mounted at `mount`. Inside a container
-// `group` may be a path of the host that is not visible: its folders are then missing and the walk ends at
-// the mount, which is the container's own group.
-template <class Read>
-std::optional<double> tightest(const std::string& mount, std::string group, Read read) {
-  std::optional<double> least;
-  for (;;) {
-    if (const auto limit = read(mount + group)) least = least ? std::min(*least, *limit) : limit;
-    const size_t slash = group.rfind('/');
-    if (slash == std::string::npos) return least;
-    group.resize(slash);
-  }
-}
-
 }  // namespace
 
 int affinity_cpus() {
@@ -79,28 +55,9 @@ int affinity_cpus() {
 }
 
 std::optional<double> cgroup_cpu_limit(const std::string& root) {
-  // One line a hierarchy: "id:controllers:/path", with id 0 and no controllers for version 2.
-  std::ifstream groups(root + "/proc/self/cgroup");
-  const std::string mounts = root + "/sys/fs/cgroup";
   std::optional<double> least;
-  for (std::string line; std::getline(groups, line);) {
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    std::string group = line.substr(second + 1);
-    if (group == "/" || group.find("/..") != std::string::npos) group.clear();
-
-    std::vector<std::optional<double>> limits;
-    if (controllers.empty()) {
-      limits = {tightest(mounts, group, read_v2), tightest(mounts + "/unified", group, read_v2)};
-    } else if (lists_cpu(controllers)) {
-      // Mounted under all its names, "cpu,cpuacct", or under its own.
-      for (const std::string& mount : {controllers, std::string("cpu")}) {
-        limits.push_back(tightest(fmt::format("{}/{}", mounts, mount), group, read_v1));
-      }
-    }
-    for (const auto& limit : limits) {
+  for (const std::string& folder : control_group_folders("cpu", root)) {
+    for (const auto& limit : {read_v2(folder), read_v1(folder)}) {
       if (limit) least = least ? std::min(*least, *limit) : limit;
     }
   }

@@ -48,7 +48,7 @@ bool is_plain_file_name(std::string_view name) {
 
 }  // namespace
 
-HfFolder HfFolder::open(const std::string& path) {
+HfFolder HfFolder::open(const std::string& path, Unaligned unaligned) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::none) fail(ErrorCode::io, "{}: {}", path, error.message());
@@ -81,7 +81,8 @@ HfFolder HfFolder::open(const std::string& path) {
     fail(ErrorCode::not_found,
          "{}: no model.safetensors and no model.safetensors.index.json in the folder; {}", path, kExpected);
   }
-  folder.align_tensors();
+  folder.reserve_copies();
+  if (unaligned == Unaligned::copy) folder.copy_unaligned();
   return folder;
 }
 
@@ -152,19 +153,26 @@ void HfFolder::read_index(const std::string& index_name) {
   }
 }
 
-void HfFolder::align_tensors() {
-  size_t copied = 0;
+void HfFolder::reserve_copies() {
   for (Tensor& tensor : tensors_) {
     if (tensor.is_aligned()) continue;
     const auto release = [](std::byte* data) { ::operator delete(data, std::align_val_t{kCopyAlignment}); };
     const std::shared_ptr<std::byte> copy(
         static_cast<std::byte*>(::operator new(tensor.bytes.size(), std::align_val_t{kCopyAlignment})),
         release);
-    std::memcpy(copy.get(), tensor.bytes.data(), tensor.bytes.size());
+    pending_.push_back({.from = tensor.bytes, .to = copy.get()});
     tensor.bytes = {copy.get(), tensor.bytes.size()};
     copies_.emplace(tensor.name, copy);
-    copied += tensor.bytes.size();
   }
+}
+
+void HfFolder::copy_unaligned() {
+  size_t copied = 0;
+  for (const Copy& copy : pending_) {
+    std::memcpy(copy.to, copy.from.data(), copy.from.size());
+    copied += copy.from.size();
+  }
+  pending_.clear();
   if (copied > 0) {
     log().info("{}: copied {} bytes of weights that the file holds at unaligned positions", path_, copied);
   }

@@ -20,12 +20,21 @@
 
 namespace ingot::format {
 
+/// When to copy tensors that the file holds at an address their type cannot be read from.
+enum class Unaligned : uint8_t {
+  copy,   // at once
+  later,  // copy_unaligned() does: until then their bytes have an address and no values
+};
+
 class HfFolder {
  public:
-  /// Reads the configs and validates every header; weights stay on disk until used.
+  /// Reads the configs and validates every header; weights stay on disk until used. With Unaligned::later
+  /// none is read at all.
   /// Errors: not_found for a missing folder, file or shard; unsupported for a path that is something else
   /// (GGUF, a lone file); invalid_file for a broken config, header or index; io.
-  static HfFolder open(const std::string& path);
+  static HfFolder open(const std::string& path, Unaligned unaligned = Unaligned::copy);
+  /// Copies what open() left for later; nothing the second time.
+  void copy_unaligned();
 
   const std::string& path() const { return path_; }
   /// The path of one of its files, present or not: "tokenizer.json".
@@ -56,7 +65,12 @@ class HfFolder {
   HfFolder() = default;
   void add_file(const std::string& name);
   void read_index(const std::string& index_name);
-  void align_tensors();
+  void reserve_copies();
+
+  struct Copy {
+    std::span<const std::byte> from;
+    std::byte* to = nullptr;
+  };
 
   std::string path_;
   Config config_;
@@ -65,6 +79,7 @@ class HfFolder {
   std::vector<Tensor> tensors_;
   std::map<std::string, size_t, std::less<>> by_name_;         // position in tensors_
   std::map<std::string, std::shared_ptr<const void>> copies_;  // aligned copies, by tensor name
+  std::vector<Copy> pending_;                                  // copies without values yet
 };
 
 }  // namespace ingot::format

@@ -12,33 +12,6 @@ using graph::DimValues;
 using graph::Symbol;
 using graph::Tensor;
 
-namespace {
-
-StepperLimits complete(StepperLimits limits) {
-  INGOT_CHECK(limits.sequences > 0 && limits.context > 0 && limits.prefill_tokens > 0,
-              "a stepper for {} sequences of {} tokens, {} a prefill step", limits.sequences, limits.context,
-              limits.prefill_tokens);
-  if (limits.cache_tokens == 0) {
-    limits.cache_tokens = limits.sequences * kv::pages_for(limits.context) * kv::kPageTokens;
-  }
-  if (limits.prefill_rows == 0) limits.prefill_rows = limits.sequences;
-  return limits;
-}
-
-DimValues bucket(const StepperLimits& limits, StepClass step, const kv::PagedCache& cache) {
-  DimValues dims;
-  const bool decode = step == StepClass::decode;
-  dims[Symbol::tokens] = decode ? limits.sequences : limits.prefill_tokens;
-  dims[Symbol::sequences] = limits.sequences;
-  dims[Symbol::pages] = kv::pages_for(limits.context);
-  dims[Symbol::logit_rows] = decode ? limits.sequences : limits.prefill_rows;
-  dims[Symbol::cache_pages] = cache.total_pages();
-  dims[Symbol::slots] = limits.sequences;
-  return dims;
-}
-
-}  // namespace
-
 Stepper::Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
                  const StepperLimits& limits, const CompileOptions& options)
     : Stepper(std::move(model),
@@ -47,15 +20,17 @@ Stepper::Stepper(std::shared_ptr<const model::Model> model, backend::Backend& ba
 
 Stepper::Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
                  const StepperLimits& limits, const CompileOptions& options,
-                 std::span<const exec::PassedOver> missing)
+                 std::span<const exec::PassedOver> missing, exec::PlanCache* cache)
     : model_(std::move(model)),
       limits_(complete(limits)),
       head_(head),
-      cache_(model_->kv_layout(), limits_.cache_tokens / kv::kPageTokens) {
+      cache_(model_->kv_layout(), cache_pages(limits_)) {
   const auto& graph = head == Head::logits ? model_->logits_graph() : model_->token_graph();
   std::vector<std::shared_ptr<const exec::Plan>> plans;
   for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
-    plans.push_back(exec::compile(graph, bucket(limits_, step, cache_), step, devices, options, missing));
+    const DimValues bucket = step_bucket(limits_, step);
+    plans.push_back(cache != nullptr ? cache->get(graph, bucket, step, devices, options, missing)
+                                     : exec::compile(graph, bucket, step, devices, options, missing));
   }
   auto states = cache_.states();
   if (head == Head::tokens) {

@@ -7,22 +7,16 @@
 #include <memory>
 #include <span>
 
+#include "exec/plan_cache.h"
 #include "exec/runner.h"
 #include "graph/ops/sampler.h"
 #include "kv/paged_cache.h"
 #include "model/model.h"
+#include "serve/stepper_limits.h"
 
 namespace ingot::serve {
 
 enum class Head : uint8_t { logits, tokens };
-
-struct StepperLimits {
-  int64_t sequences = 1;       // of one step, and rows of token counts
-  int64_t context = 0;         // tokens of the longest sequence
-  int64_t prefill_tokens = 0;  // tokens of one prefill step, all sequences together
-  int64_t cache_tokens = 0;    // of all sequences together; 0: sequences x context
-  int64_t prefill_rows = 0;    // rows that a prefill step gives logits for; 0: one a sequence
-};
 
 /// A sequence's part of a step.
 struct StepSequence {
@@ -37,10 +31,10 @@ struct StepSequence {
 class Stepper {
  public:
   /// Plans the model for these devices (exec::compile has the options and their errors). The devices'
-  /// backends and costs outlive the stepper.
+  /// backends and costs outlive the stepper. `plans`: where plans are looked up and kept; null: nowhere.
   Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
           const StepperLimits& limits, const CompileOptions& options = {},
-          std::span<const exec::PassedOver> missing = {});
+          std::span<const exec::PassedOver> missing = {}, exec::PlanCache* plans = nullptr);
   /// For one device that is not calibrated.
   Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
           const StepperLimits& limits, const CompileOptions& options = {});
@@ -50,6 +44,7 @@ class Stepper {
   graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
 
   kv::PagedCache& cache() { return cache_; }
+  const kv::PagedCache& cache() const { return cache_; }
   const StepperLimits& limits() const { return limits_; }
   /// Token counts of a sequence, i32 [vocab], for penalties (graph/ops/sampler.h). Head tokens only.
   std::span<int32_t> counts(int64_t row);

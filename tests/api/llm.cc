@@ -105,8 +105,8 @@ TEST_F(Llm, CheckpointThatDoesNotSampleIsGreedy) {
 }
 
 TEST_F(Llm, SeveralLiveSideBySide) {
-  LLM one = load({.threads = 1});
-  LLM two = load({.threads = 2, .context = 32});
+  LLM one = load({.compile = {.threads = 1}});
+  LLM two = load({.compile = {.threads = 2}, .context = 32});
   const GenerateResult first = one.generate("the", greedy(20));
   EXPECT_EQ(two.generate("the", greedy(20)).tokens, first.tokens);
   EXPECT_EQ(one.generate("the", greedy(20)).tokens, first.tokens);
@@ -134,15 +134,6 @@ TEST_F(Llm, ErrorsNameTheArgumentAndLeaveTheModelUsable) {
                [&] { llm.perplexity("the text", {}, [](int64_t, int64_t) { return false; }); });
   expect_error(ErrorCode::invalid_argument, "bench", [&] { llm.bench({.prompt_tokens = INT64_MAX}); });
   EXPECT_EQ(llm.generate("the", greedy(5)).tokens.size(), 5U);
-}
-
-TEST_F(Llm, MemoryPlanGrowsWithTheContextAlone) {
-  const MemoryPlan small = load({.context = 32}).memory();
-  const MemoryPlan large = load({.context = 64}).memory();
-  EXPECT_EQ(small.weights, large.weights);
-  EXPECT_EQ(large.kv_cache - small.kv_cache,
-            int64_t{32} * 2 * 2 * 2 * 8 * 4);  // tokens, k and v, layers, heads, f32
-  EXPECT_EQ(large.total(), large.weights + large.kv_cache + large.activations + large.program);
 }
 
 }  // namespace

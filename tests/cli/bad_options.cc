@@ -17,6 +17,14 @@ class BadOption : public testing::Test {
     expect_refused(ingot(arguments), parts);
   }
 
+  /// Whether this build has the device, as `run --help` lists them.
+  static bool has_device(const std::string& name) {
+    const std::string help = ingot({"run", "--help"}).out;
+    const size_t list = help.find("this build has: ");
+    EXPECT_NE(list, std::string::npos);
+    return help.substr(list, help.find('\n', list) - list).find(name) != std::string::npos;
+  }
+
   TinyCheckpoint checkpoint;
   TempFolder folder;
 };
@@ -32,7 +40,7 @@ TEST_F(BadOption, Unknown) {
 TEST_F(BadOption, NotANumber) {
   for (const char* option :
        {"--max-tokens", "--seed", "--temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
-        "--frequency-penalty", "--presence-penalty", "--threads", "--context"}) {
+        "--frequency-penalty", "--presence-penalty", "--threads", "--context", "--sequences"}) {
     expect_run_refuses({option, "many"}, {"many"});
     expect_run_refuses({option}, {option});
     expect_run_refuses({option, ""}, {option});
@@ -80,7 +88,79 @@ TEST_F(BadOption, Context) {
 }
 
 TEST_F(BadOption, Device) {
-  expect_run_refuses({"--device", "toaster"}, {"device", "cpu", "toaster"});
+  expect_run_refuses({"--device", "toaster"}, {"device", "cpu, cuda, metal", "'toaster'"});
+  expect_run_refuses({"--device", "cpu,toaster"}, {"device", "'toaster'"});
+  expect_run_refuses({"--device", "cpu,cpu"}, {"device", "each device once", "'cpu' twice"});
+  for (const char* list : {"", ",", "cpu,", ",cpu", "cuda,,cpu"}) {
+    expect_run_refuses({"--device", list}, {"--device: expected NAME[,NAME]", list});
+  }
+  expect_run_refuses({"--device"}, {"--device"});
+}
+
+TEST_F(BadOption, NoDeviceIsLeft) {
+  // No build has both.
+  expect_run_refuses({"--device", "cuda,metal", "--strict"}, {"device", "strict"});
+  for (const char* device : {"cuda", "metal"}) {
+    if (has_device(device)) continue;
+    expect_run_refuses({"--device", device}, {"device", device, "this build has cpu"});
+  }
+}
+
+TEST_F(BadOption, StrictRefusesADeviceThatIsMissing) {
+  for (const char* device : {"cuda", "metal"}) {
+    if (has_device(device)) continue;
+    expect_run_refuses({"--device", std::string(device) + ",cpu", "--strict"},
+                       {"device", device, "this build has cpu", "strict"});
+  }
+}
+
+TEST_F(BadOption, Route) {
+  for (const char* text : {"", "matmul", "matmul=", "=5", "matmul=x", "matmul=-5", "matmul=5.5", "matmul=5,",
+                           "matmul=9223372036854775808", "matmul=5x", "matmul= 5"}) {
+    expect_run_refuses({"--route", text}, {"--route: expected OP=N", text});
+  }
+  expect_run_refuses({"--route", "matmul=1,matmul=2"}, {"--route", "each op once", "matmul=2"});
+  expect_run_refuses({"--route", "matmul=1", "--route", "matmul=2"}, {"--route", "each op once"});
+  expect_run_refuses({"--route", "teleport=5"}, {"route", "linear_add_gelu, ", "'teleport'"});
+}
+
+TEST_F(BadOption, Layers) {
+  for (const char* text : {"", "0-1", "0-1=", "=cpu", "-1=cpu", "0-=cpu", "a-b=cpu", "0-1-2=cpu", "0--1=cpu",
+                           "0-1=cpu,", "0.5=cpu"}) {
+    expect_run_refuses({"--layers", text}, {"--layers: expected FIRST-LAST=NAME", text});
+  }
+  expect_run_refuses({"--layers", "1-0=cpu"}, {"layers", "1-0"});
+  expect_run_refuses({"--layers", "0-1=cpu,1-1=cpu"}, {"layers", "overlap", "0-1 and 1-1"});
+  expect_run_refuses({"--layers", "1=cpu", "--layers", "0-1=cpu"}, {"layers", "overlap", "0-1 and 1-1"});
+  expect_run_refuses({"--layers", "0-2=cpu"}, {"layers", "0 to 1", "0-2"});
+  expect_run_refuses({"--layers", "0-1=toaster"}, {"layers", "(cpu)", "'toaster'"});
+  expect_run_refuses({"--layers", "0-1=cuda"}, {"layers", "(cpu)", "'cuda'"});
+}
+
+TEST_F(BadOption, Memory) {
+  for (const char* text :
+       {"", "cpu", "cpu=", "=8GiB", "cpu=GiB", "cpu=8GB", "cpu=8gib", "cpu=-1", "cpu=0", "cpu=0.4", "cpu=nan",
+        "cpu=inf", "cpu=1e3", "cpu=8 GiB", "cpu=8GiB,", "cpu=99999999TiB", "cpu=0x10"}) {
+    expect_run_refuses({"--memory", text}, {"--memory: expected NAME=SIZE", text});
+    if (*text == '\0') continue;  // alone it is a flag of inspect
+    expect_refused(ingot({"inspect", "-m", folder.path(), "--memory", text}),
+                   {"--memory: expected NAME=SIZE"});
+  }
+  expect_run_refuses({"--memory"}, {"--memory"});
+  expect_run_refuses({"--memory", "cpu=8GiB,cpu=9GiB"}, {"--memory", "each device once", "cpu=9GiB"});
+  expect_run_refuses({"--memory", "toaster=8GiB"}, {"memory", "(cpu)", "'toaster'"});
+}
+
+TEST_F(BadOption, NoFuse) {
+  for (const char* list : {"", ",", "all,"}) {
+    expect_run_refuses({"--no-fuse", list}, {"--no-fuse: expected PASS[,PASS]", list});
+  }
+}
+
+TEST_F(BadOption, Sequences) {
+  expect_run_refuses({"--sequences", "0"}, {"sequences", "1 to 1024", "0"});
+  expect_run_refuses({"--sequences", "1025"}, {"sequences", "1 to 1024", "1025"});
+  expect_run_refuses({"--sequences", "-1"}, {"sequences", "-1"});
 }
 
 TEST_F(BadOption, EmptyPrompt) {

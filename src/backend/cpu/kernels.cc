@@ -65,7 +65,6 @@ constexpr Kernel kKernels[] = {
     {"matmul", "reference", always, nullptr, launch_reference},
     {"mul", "mul", always, nullptr, launch_mul},
     {"pointwise", "pointwise", supports_pointwise, nullptr, launch_pointwise},
-    {"pointwise", "reference", always, nullptr, launch_reference},
     {"reshape", "copy", always, nullptr, launch_reference},
     {"rms_norm", "rms_norm", always, nullptr, launch_rms_norm},
     {"rope", "rope", always, nullptr, launch_rope},

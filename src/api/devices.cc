@@ -1,0 +1,55 @@
+#include "api/devices.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "backend/registry.h"
+#include "base/check.h"
+
+namespace ingot::api {
+namespace {
+
+constexpr std::string_view kKnown[] = {"cpu", "cuda", "metal"};
+
+}  // namespace
+
+std::span<const std::string_view> known_devices() {
+  return kKnown;
+}
+
+Devices make_devices(const CompileOptions& options) {
+  const std::vector<std::string> built = backend::backend_names();
+  Devices devices;
+  for (const std::string& name : options.devices) {
+    std::string reason;
+    if (std::find(built.begin(), built.end(), name) == built.end()) {
+      reason = fmt::format("this build has {} only", fmt::join(built, ", "));
+    } else {
+      try {
+        devices.backends.push_back(backend::make_backend(name, {.threads = options.threads}));
+        continue;
+      } catch (const Error& error) {
+        // A driver or device that is not there; anything else is the caller's to hear.
+        if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::not_found) throw;
+        reason = error.what();
+      }
+    }
+    if (options.strict) {
+      fail(ErrorCode::unsupported, "device: '{}' is not there: {} (strict: nothing is passed over)", name,
+           reason);
+    }
+    devices.missing.push_back({.device = name, .reason = reason});
+  }
+  if (devices.backends.empty()) {
+    fail(ErrorCode::unsupported, "device: expected one that is there, found {}: {}",
+         fmt::join(options.devices, ", "), devices.missing.front().reason);
+  }
+  for (const auto& backend : devices.backends) {
+    devices.devices.push_back(
+        {.backend = backend.get(), .name = std::string(backend->name()), .costs = nullptr});
+  }
+  return devices;
+}
+
+}  // namespace ingot::api

@@ -1,0 +1,30 @@
+// The devices that options ask for, as far as this build and machine have them.
+//
+// Owns the backends; used by one thread at a time, as they are.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exec/device.h"
+#include "ingot/compile_options.h"
+
+namespace ingot::api {
+
+/// Names that --device takes, in any build.
+std::span<const std::string_view> known_devices();
+
+struct Devices {
+  std::vector<std::unique_ptr<backend::Backend>> backends;  // by preference
+  std::vector<exec::Device> devices;                        // the same, as plans see them
+  std::vector<exec::PassedOver> missing;
+};
+
+/// Starts them. Errors: unsupported where none is left or, with options.strict, where one is missing;
+/// invalid_argument for options outside their range.
+Devices make_devices(const CompileOptions& options);
+
+}  // namespace ingot::api
