@@ -174,8 +174,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
   explanation.layers = impl_->info.layers;
   explanation.parameters = impl_->info.parameters;
   explanation.repetitions = options.repetitions;
-  const std::vector<exec::Device> devices{
-      {.backend = impl_->backend.get(), .name = std::string(impl_->backend->name())}};
+  const std::vector<exec::Device>& devices = impl_->devices.devices;
   for (const exec::Device& device : devices) {
     ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
     if (options.profile) {
