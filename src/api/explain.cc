@@ -60,10 +60,8 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  RepeatedStep(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices,
-               const serve::StepperLimits& limits, const StepShape& shape)
-      : shape_(shape), stepper_(model, devices, serve::Head::tokens, limits) {
-    const int64_t vocab = model->dimensions().vocab;
+  RepeatedStep(serve::Stepper stepper, int64_t vocab, const StepShape& shape)
+      : shape_(shape), stepper_(std::move(stepper)) {
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
       pages_.back().grow(shape.context);
@@ -200,7 +198,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    RepeatedStep repeated(impl_->model, devices, limits, shape);
+    RepeatedStep repeated(impl_->make_stepper(serve::Head::tokens, limits), impl_->info.vocab, shape);
     explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
   }
   return explanation;
