@@ -6,6 +6,7 @@
 
 #include "api/llm_impl.h"
 #include "base/check.h"
+#include "exec/calibrate.h"
 
 namespace ingot {
 namespace {
@@ -60,10 +61,9 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  RepeatedStep(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices,
-               const serve::StepperLimits& limits, const StepShape& shape)
-      : shape_(shape), stepper_(model, devices, serve::Head::tokens, limits) {
-    const int64_t vocab = model->dimensions().vocab;
+  /// `stepper` outlives it.
+  RepeatedStep(serve::Stepper& stepper, const StepShape& shape, int64_t vocab)
+      : shape_(shape), stepper_(stepper) {
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
       pages_.back().grow(shape.context);
@@ -123,15 +123,45 @@ class RepeatedStep {
   }
 
   StepShape shape_;
-  serve::Stepper stepper_;
+  serve::Stepper& stepper_;
   std::vector<kv::SequencePages> pages_;
   std::vector<int32_t> tokens_;
   std::vector<serve::StepSequence> parts_;
 };
 
+/// The devices with what predictions need: a calibration each, measured now where there is none and measuring
+/// is wanted. The plans stay those that were made without.
+struct Predicted {
+  Predicted(std::span<const exec::Device> planned, const ExplainOptions& options)
+      : devices(planned.begin(), planned.end()) {
+    for (exec::Device& device : devices) {
+      if (device.costs != nullptr) continue;
+      exec::CalibrationOptions how;
+      how.notice = options.notice;
+      std::optional<exec::Calibration> calibration;
+      if (options.profile) {
+        calibration = exec::load_or_calibrate(*device.backend, how);
+      } else {
+        calibration = exec::load_calibration(*device.backend, how);
+      }
+      if (!calibration) {
+        notes.push_back(device.name + " is not calibrated (ingot calibrate), so nothing is predicted for it");
+        continue;
+      }
+      device.calibration_hash = calibration->hash();
+      costs.push_back(std::make_unique<exec::DeviceCosts>(std::move(calibration->costs)));
+      device.costs = costs.back().get();
+    }
+  }
+  std::vector<exec::Device> devices;
+  std::vector<std::string> notes;
+  std::vector<std::unique_ptr<exec::DeviceCosts>> costs;
+};
+
 ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
-                         std::span<const exec::Device> devices, std::span<const ExplainDevice> limits) {
-  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), devices);
+                         const Predicted& predicted, std::span<const ExplainDevice> limits) {
+  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), predicted.devices);
+  step.notes.insert(step.notes.end(), predicted.notes.begin(), predicted.notes.end());
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();
@@ -174,9 +204,8 @@ Explanation LLM::explain(const ExplainOptions& options) {
   explanation.layers = impl_->info.layers;
   explanation.parameters = impl_->info.parameters;
   explanation.repetitions = options.repetitions;
-  const std::vector<exec::Device> devices{
-      {.backend = impl_->backend.get(), .name = std::string(impl_->backend->name())}};
-  for (const exec::Device& device : devices) {
+  const Predicted predicted(impl_->devices.devices, options);
+  for (const exec::Device& device : predicted.devices) {
     ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
     if (options.profile) {
       const backend::Peaks peaks = device.backend->measure_peaks();
@@ -201,8 +230,10 @@ Explanation LLM::explain(const ExplainOptions& options) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    RepeatedStep repeated(impl_->model, devices, limits, shape);
-    explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
+    serve::Stepper stepper(impl_->model, impl_->devices.devices, serve::Head::tokens, limits,
+                           impl_->options.compile, impl_->devices.missing);
+    RepeatedStep repeated(stepper, shape, impl_->info.vocab);
+    explanation.steps.push_back(explain_step(repeated, shape, options, predicted, explanation.devices));
   }
   return explanation;
 }
