@@ -159,7 +159,7 @@ struct Predicted {
 };
 
 ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
-                         const Predicted& predicted, std::span<const ExplainDevice> limits) {
+                         const Predicted& predicted, LaunchTimes& times) {
   ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), predicted.devices);
   step.notes.insert(step.notes.end(), predicted.notes.begin(), predicted.notes.end());
   step.context = shape.context;
@@ -170,14 +170,12 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
                                                   : std::clamp(static_cast<int>(kSecondsPerStep / once),
                                                                kLeastRepetitions, kMostRepetitions);
   std::vector<double> steps;
-  LaunchTimes times(repeated.plan());
   for (int i = 0; i < repetitions; ++i) {
     // In turn: other users of a shared machine slow both alike.
     steps.push_back(repeated.timed_us());
     repeated.profile(times);
   }
   step.step_us = median(steps);
-  exec::add_times(step, times.launches.medians(), times.transfers.medians(), limits);
   return step;
 }
 
@@ -205,15 +203,18 @@ Explanation LLM::explain(const ExplainOptions& options) {
   explanation.parameters = impl_->info.parameters;
   explanation.repetitions = options.repetitions;
   const Predicted predicted(impl_->devices.devices, options);
-  for (const exec::Device& device : predicted.devices) {
-    ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
-    if (options.profile) {
-      const backend::Peaks peaks = device.backend->measure_peaks();
-      explained.read_gbps = peaks.read_gbps;
-      explained.f32_gflops = peaks.f32_gflops;
+  for (const exec::Device& device : predicted.devices)
+    explanation.devices.push_back({.name = device.name, .description = device.backend->limits().device});
+  // A limit is the most that was seen: before the steps and after them.
+  const auto measure_limits = [&] {
+    for (size_t i = 0; options.profile && i < predicted.devices.size(); ++i) {
+      const backend::Peaks peaks = predicted.devices[i].backend->measure_peaks();
+      ExplainDevice& device = explanation.devices[i];
+      device.read_gbps = std::max(device.read_gbps, peaks.read_gbps);
+      device.f32_gflops = std::max(device.f32_gflops, peaks.f32_gflops);
     }
-    explanation.devices.push_back(std::move(explained));
-  }
+  };
+  measure_limits();
 
   std::vector<StepShape> shapes;
   if (options.decode) {
@@ -226,6 +227,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
                       .tokens = std::min(prompt, api::kPrefillTokens),
                       .context = prompt});
   }
+  std::vector<LaunchTimes> times;
   for (const StepShape& shape : shapes) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
@@ -233,7 +235,14 @@ Explanation LLM::explain(const ExplainOptions& options) {
     serve::Stepper stepper(impl_->model, impl_->devices.devices, serve::Head::tokens, limits,
                            impl_->options.compile, impl_->devices.missing);
     RepeatedStep repeated(stepper, shape, impl_->info.vocab);
-    explanation.steps.push_back(explain_step(repeated, shape, options, predicted, explanation.devices));
+    times.emplace_back(repeated.plan());
+    explanation.steps.push_back(explain_step(repeated, shape, options, predicted, times.back()));
+  }
+  if (!options.profile) return explanation;
+  measure_limits();
+  for (size_t i = 0; i < times.size(); ++i) {
+    exec::add_times(explanation.steps[i], times[i].launches.medians(), times[i].transfers.medians(),
+                    explanation.devices);
   }
   return explanation;
 }
