@@ -1,12 +1,14 @@
-// The fused ops of a prompt's layers against the single ops that they stand for, as a share of this machine's
-// f32 limit. Every case runs both ways: .../fused and .../single.
+// The ops of a prompt's layers as a share of this machine's f32 limit; fused ones also against the single ops
+// that they stand for: .../fused and .../single.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "backend/registry.h"
+#include "graph/ops/attention.h"
 #include "graph/ops/linear_fused.h"
 #include "graph/ops/linear_qkv.h"
 
@@ -32,13 +34,13 @@ const backend::Peaks& peaks() {
 /// An op, or the ops it stands for, ready to be launched over small numbers.
 class Launches {
  public:
-  Launches(const graph::FusedOp& op, const std::vector<TensorType>& types, bool is_fused) {
+  Launches(const graph::Op& op, const std::vector<TensorType>& types, bool is_single) {
     std::vector<Value> inputs;
     for (size_t i = 0; i < types.size(); ++i) inputs.push_back(graph_.state(fmt::format("{}", i), types[i]));
-    if (is_fused) {
-      graph_.append(std::shared_ptr<const graph::Op>(&op, [](const graph::Op*) {}), inputs);
+    if (is_single) {
+      as_fused(op)->decompose(graph_, inputs);
     } else {
-      op.decompose(graph_, inputs);
+      graph_.append(std::shared_ptr<const graph::Op>(&op, [](const graph::Op*) {}), inputs);
     }
     for (size_t i = 0; i < graph_.nodes().size(); ++i) place(i);
     launches_.reserve(graph_.nodes().size());
@@ -49,6 +51,7 @@ class Launches {
     cpu().synchronize();
   }
   double flops() const { return flops_; }
+  const Tensor& input(size_t i) const { return values_[i]; }
 
  private:
   Value storage_of(size_t i) const {
@@ -114,25 +117,47 @@ class Launches {
   double flops_ = 0;
 };
 
-void measure(benchmark::State& state, const graph::FusedOp& op, const std::vector<TensorType>& types,
-             bool is_fused) {
-  Launches launches(op, types, is_fused);
+/// Runs them until the time is over. `flops`: of one run.
+void measure(benchmark::State& state, Launches& launches, double flops) {
   launches.run();
   while (state.KeepRunning()) launches.run();
-  const double flops = launches.flops() * static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = benchmark::Counter(flops / 1e9, benchmark::Counter::kIsRate);
+  const double all = flops * static_cast<double>(state.iterations());
+  state.counters["GFLOP/s"] = benchmark::Counter(all / 1e9, benchmark::Counter::kIsRate);
   state.counters["of_limit"] =
-      benchmark::Counter(flops / 1e9 / peaks().f32_gflops, benchmark::Counter::kIsRate);
+      benchmark::Counter(all / 1e9 / peaks().f32_gflops, benchmark::Counter::kIsRate);
 }
 
-void add(const std::string& name, std::shared_ptr<const graph::FusedOp> op,
+void add(const std::string& name, const std::function<void(benchmark::State&)>& run) {
+  benchmark::RegisterBenchmark(name.c_str(), run)->UseRealTime()->Unit(benchmark::kMicrosecond);
+}
+
+void add(const std::string& name, const std::shared_ptr<const graph::FusedOp>& op,
          const std::vector<TensorType>& types) {
-  for (bool is_fused : {true, false}) {
-    benchmark::RegisterBenchmark(fmt::format("{}/{}", name, is_fused ? "fused" : "single").c_str(),
-                                 [=](benchmark::State& state) { measure(state, *op, types, is_fused); })
-        ->UseRealTime()
-        ->Unit(benchmark::kMicrosecond);
+  for (bool is_single : {false, true}) {
+    add(fmt::format("{}/{}", name, is_single ? "single" : "fused"), [=](benchmark::State& state) {
+      Launches launches(*op, types, is_single);
+      measure(state, launches, launches.flops());
+    });
   }
+}
+
+/// One prompt of `rows` tokens.
+void add_attention(int64_t rows, int64_t heads, int64_t kv_heads, int64_t head_dim) {
+  const TensorType cache{DType::f32, {rows / 32, kv_heads, 32, head_dim}};
+  const std::vector<TensorType> types{{DType::f32, {rows, heads, head_dim}},
+                                      cache,
+                                      cache,
+                                      {DType::i32, {2}},  // seq_start: 0, then rows
+                                      {DType::i32, {1}},  // context_len
+                                      {DType::i32, {1, rows / 32}}};
+  const graph::AttentionOp op(0.125F, 0);
+  add(fmt::format("attention/{}/{}of{}x{}", rows, heads, kv_heads, head_dim), [=](benchmark::State& state) {
+    Launches launches(op, types, false);
+    launches.input(3).as<int32_t>()[1] = static_cast<int32_t>(rows);
+    launches.input(4).as<int32_t>()[0] = static_cast<int32_t>(rows);
+    // The op counts every key for every query; half of them are seen.
+    measure(state, launches, launches.flops() / 2);
+  });
 }
 
 constexpr graph::NormPrologue kRms{.kind = graph::NormPrologue::Kind::rms, .eps = 1e-6F};
@@ -165,6 +190,9 @@ void add_qwen3(int64_t rows) {
 
 int main(int argc, char** argv) {
   for (int64_t rows : {32, 128, 512}) ingot::add_qwen3(rows);
+  ingot::add_attention(512, 16, 8, 128);  // Qwen3-0.6B
+  ingot::add_attention(512, 6, 2, 64);    // the storyteller
+  ingot::add_attention(32, 6, 2, 64);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "src/backend/metal": ["src/backend"],
     "src/backend/null": ["src/backend"],
     "src/fuse": ["src/graph", "src/backend"],
-    "src/exec": ["src/fuse", "src/backend"],
+    "src/exec": ["src/fuse", "src/backend", "src/opcases"],
     "src/kv": ["src/memory"],
     "src/text": ["src/format"],
     "src/model": ["src/graph", "src/format", "src/kv"],

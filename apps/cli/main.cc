@@ -81,6 +81,8 @@ int main(int argc, char** argv) {
   add_tokenize(app);
   add_perplexity(app);
   add_bench(app);
+  add_calibrate(app);
+  add_explain(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -16,6 +16,8 @@ void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_calibrate(CLI::App& app);
+void add_explain(CLI::App& app);
 
 /// A number, or what an optional number holds.
 template <class Target>

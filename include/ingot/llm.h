@@ -17,6 +17,7 @@
 #include "ingot/compile_options.h"
 #include "ingot/dtype.h"
 #include "ingot/error.h"
+#include "ingot/explain.h"
 
 namespace ingot {
 
@@ -254,6 +255,10 @@ class LLM {
                               const std::function<bool(int64_t done, int64_t total)>& progress = {});
 
   BenchResult bench(const BenchOptions& options = {});
+
+  /// What a step runs where, why, and how close to the limit. Errors: invalid_argument for sizes outside the
+  /// context, out_of_memory for a batch whose cache does not fit.
+  Explanation explain(const ExplainOptions& options = {});
 
  private:
   struct Impl;

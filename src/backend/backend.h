@@ -50,10 +50,11 @@ struct Kernel {
 };
 
 struct Limits {
-  std::string device;              // for people: "AMD EPYC, 2 threads, AVX3"
-  int threads = 1;                 // host threads that take part; 1 for devices
-  int64_t memory_bytes = 0;        // what the device has in all
-  bool shares_host_memory = true;  // host and device read and write each other's bytes in place
+  std::string device;                // for people: "AMD EPYC, 2 threads, AVX3"
+  int threads = 1;                   // host threads that take part; 1 for devices
+  int64_t memory_bytes = 0;          // what the device has in all
+  bool shares_host_memory = true;    // host and device read and write each other's bytes in place
+  std::string instruction_set = {};  // that the kernels run with, where a device has several: "AVX3"
 };
 
 /// What a device can do at most, measured.

@@ -98,18 +98,20 @@ DType weight_type(const Op& op, std::span<const Tensor> inputs) {
   return inputs.empty() ? DType::f32 : inputs[0].dtype;
 }
 
-std::string_view weight_layout(const Op& op) {
-  const auto weight = linear_weight(op);
-  if (!weight) return {};
-  return weight->order == WeightOrder::out_in ? "out_in" : "in_out";
+std::string_view weight_layout(const Op& op, std::span<const Tensor> inputs) {
+  constexpr int64_t kWideHead = 96;  // halfway, in doublings, between the two
+  if (const auto weight = linear_weight(op))
+    return weight->order == WeightOrder::out_in ? "out_in" : "in_out";
+  if (op.name() == "attention") return inputs[0].shape[2] < kWideHead ? "heads of 64" : "heads of 128";
+  return {};
 }
 
 const KernelCosts* find_costs(const DeviceCosts& costs, const backend::Kernel& kernel, const Op& op,
                               std::span<const Tensor> inputs) {
   if (costs.kernels.empty()) return nullptr;
   const DType type = weight_type(op, inputs);
-  const std::string_view layout = weight_layout(op);
-  const bool is_linear = !layout.empty();
+  const std::string_view layout = weight_layout(op, inputs);
+  const bool is_linear = linear_weight(op).has_value();
   const bool is_decode = kernel.name.ends_with("decode");
   const KernelCosts* best = nullptr;
   int best_match = 0;

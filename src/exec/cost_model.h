@@ -38,7 +38,7 @@ struct KernelCosts {
   std::string op;      // as in graph/op_table.cc
   std::string kernel;  // Kernel::name
   DType weight = DType::f32;
-  std::string layout;  // of a linear's weight, "out_in" or "in_out"; else empty
+  std::string layout;  // weight_layout()
   double launch_us = 0;
   RateCurve gbps;    // by working set, bytes; empty: bytes do not bound it
   RateCurve gflops;  // by rows of the output; empty: arithmetic does not bound it
@@ -79,8 +79,9 @@ Work work_of(const graph::Op& op, std::span<const graph::Tensor> inputs, const g
 /// The type that an op's speed depends on: of a linear its (first) weight's, of a lookup its table's, of
 /// attention its cache's, of the others their first operand's.
 DType weight_type(const graph::Op& op, std::span<const graph::Tensor> inputs);
-/// "out_in" or "in_out" for linears, fused or not; else empty.
-std::string_view weight_layout(const graph::Op& op);
+/// "out_in" or "in_out" for linears, fused or not; "heads of 64" or "heads of 128", whichever is nearer, for
+/// attention; else empty.
+std::string_view weight_layout(const graph::Op& op, std::span<const graph::Tensor> inputs);
 
 /// The kernel's own rates, or those of its kind (a fused linear runs the loops of the linear), or null.
 const KernelCosts* find_costs(const DeviceCosts& costs, const backend::Kernel& kernel, const graph::Op& op,

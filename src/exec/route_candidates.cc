@@ -46,6 +46,10 @@ class Asker {
     Candidate candidate;
     candidate.kernel =
         on.backend->find_kernel({.op = *node.op, .inputs = types_, .output = node.type, .step = step_});
+    // A fused op's reference is its parts one by one, over storage that it allocates: a plan does that
+    // better.
+    const bool is_reference = candidate.kernel != nullptr && candidate.kernel->name == "reference";
+    if (is_reference && graph::as_fused(*node.op) != nullptr) candidate.kernel = nullptr;
     if (candidate.kernel == nullptr) return candidate;
     candidate.us = calibrated_ ? predict_us(*on.costs, *candidate.kernel, *node.op, shapes_,
                                             shape_of(graph, value, bucket_), working_set_)

@@ -37,7 +37,8 @@ CpuBackend::CpuBackend(int threads)
       limits_{.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
                                     pool_.threads() == 1 ? "" : "s", simd_target_name()),
               .threads = pool_.threads(),
-              .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)} {}
+              .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE),
+              .instruction_set = std::string(simd_target_name())} {}
 
 backend::Peaks CpuBackend::measure_peaks() {
   return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_)};

@@ -24,7 +24,8 @@
 namespace ingot::cpu {
 
 constexpr size_t kMaxParts = graph::LinearForm::kMaxParts;
-constexpr int64_t kBlock = 64;         // outputs: four AVX-512 vectors of columns
+constexpr int64_t kBlock = 64;         // outputs at a time: four AVX-512 vectors of columns
+constexpr int64_t kUnit = 16;          // outputs that threads share out: a cache line
 constexpr int64_t kEpilogueRows = 32;  // rows whose products wait for the epilogue at a time
 
 /// A launch of one linear, fused or not.
@@ -115,34 +116,43 @@ HWY_EXPORT(linear_outputs);
 
 namespace {
 
-int64_t blocks_of(int64_t outputs) {
-  return (outputs + kBlock - 1) / kBlock;
+int64_t units_of(int64_t outputs, int64_t unit) {
+  return (outputs + unit - 1) / unit;
+}
+
+/// Chunks of even size: a whole number for each thread, up to eight, so that a slow core does not hold up the
+/// others, of 64 KiB of weights or more, so that the stream is seldom broken. Fewer threads for little work.
+int64_t chunks_of(int64_t bytes, int threads) {
+  constexpr int64_t kChunkBytes = int64_t{64} << 10;
+  constexpr int64_t kLeastBytes = int64_t{16} << 10;
+  const int64_t a_thread = std::clamp<int64_t>(bytes / (threads * kChunkBytes), 1, 8);
+  return std::clamp<int64_t>(bytes / kLeastBytes, 1, a_thread * threads);
 }
 
 void run(ThreadPool& pool, const DecodeLinear& linear) {
   if (linear.x.rows == 0) return;
   const size_t shared = linear.gated ? 1 : linear.part_count;  // parts whose outputs are shared out
-  int64_t blocks = 0;
+  int64_t unit = kUnit;
   int64_t bytes = 0;
   for (size_t i = 0; i < linear.part_count; ++i) {
     bytes += static_cast<int64_t>(linear.parts[i].weight->bytes());
-    if (i < shared) blocks += blocks_of(linear.parts[i].outputs());
+    if (!linear.parts[i].out_in) unit = kBlock;
   }
-  if (blocks == 0) return;
-  // A chunk has at least 64 KiB of weights, so that the stream is seldom broken, and a thread gets some
-  // eight, so that a slow core does not hold up the others.
-  constexpr int64_t kChunkBytes = int64_t{64} << 10;
-  const int64_t block_bytes = std::max<int64_t>(1, bytes / blocks);
-  const int64_t grain = std::max<int64_t>({1, kChunkBytes / block_bytes, blocks / (8 * pool.threads())});
+  int64_t units = 0;
+  for (size_t i = 0; i < shared; ++i) units += units_of(linear.parts[i].outputs(), unit);
+  const int64_t chunks = std::min(units, chunks_of(bytes, pool.threads()));
   const auto outputs = HWY_DYNAMIC_DISPATCH(linear_outputs);
-  pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(chunks, 1, [&](int64_t chunk, int64_t /*end*/) {
+    const int64_t begin = chunk * units / chunks;
+    const int64_t end = (chunk + 1) * units / chunks;
     // A chunk may take the end of one part and the beginning of the next.
     int64_t first = 0;
     for (size_t i = 0; i < shared && first < end; ++i) {
-      const int64_t count = blocks_of(linear.parts[i].outputs());
+      const int64_t all = linear.parts[i].outputs();
+      const int64_t count = units_of(all, unit);
       const int64_t from = std::max(begin - first, int64_t{0});
       const int64_t to = std::min(end - first, count);
-      if (from < to) outputs(linear, i, from * kBlock, std::min(to * kBlock, linear.parts[i].outputs()));
+      if (from < to) outputs(linear, i, from * unit, std::min(to * unit, all));
       first += count;
     }
   });

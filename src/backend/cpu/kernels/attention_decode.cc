@@ -1,11 +1,10 @@
-// attention: online softmax over blocks of keys (Milakov and Gimelshein, 2018; Dao et al., 2022): scores of
-// one block at a time, never the score matrix.
+// attention for generated tokens: online softmax over blocks of keys (Milakov and Gimelshein, 2018; Dao et
+// al., 2022): scores of one block at a time, never the score matrix.
 //
-// Prompt rows run over their keys in one piece. A generated row's keys are split into pieces of kSplitKeys by
-// the sequence's own length and joined in order (flash decoding), so that one long sequence keeps every
-// thread busy.
+// A row's keys are split into pieces of kSplitKeys by the sequence's own length and joined in order (flash
+// decoding), so that one long sequence keeps every thread busy.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/kernels/attention.cc"
+#define HWY_TARGET_INCLUDE "backend/cpu/kernels/attention_decode.cc"
 // clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
@@ -16,9 +15,9 @@
 #include <limits>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/attention.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/simd.h"
-#include "graph/ops/attention.h"
 
 #ifndef INGOT_CPU_ATTENTION_TYPES
 #define INGOT_CPU_ATTENTION_TYPES
@@ -26,20 +25,6 @@ namespace ingot::cpu {
 
 constexpr int64_t kBlockKeys = 32;
 constexpr int64_t kSplitKeys = 512;
-
-/// One sequence's keys and values of one key head.
-struct CacheRows {
-  const float* keys;  // [C, kv_heads, page_tokens, head_dim], offset to the head
-  const float* values;
-  const int32_t* pages;  // the sequence's row of the block table
-  int64_t page_tokens;
-  int64_t page_stride;  // floats from a page to the next: kv_heads * page_tokens * head_dim
-  int64_t head_dim;
-
-  int64_t offset(int64_t position) const {
-    return pages[position / page_tokens] * page_stride + position % page_tokens * head_dim;
-  }
-};
 
 /// A softmax in progress for one query head: sum and output are relative to exp(max).
 struct Partial {
@@ -208,72 +193,6 @@ namespace {
 
 using backend::Backend;
 using backend::Launch;
-using graph::Tensor;
-
-/// The shapes and step inputs of one launch.
-struct Attention {
-  explicit Attention(const Launch& launch)
-      : op(static_cast<const graph::AttentionOp&>(*launch.op)),
-        q(launch.inputs[0]),
-        keys(launch.inputs[1]),
-        values(launch.inputs[2]),
-        block_table(launch.inputs[5]),
-        seq_start(launch.inputs[3].i32()),
-        context_len(launch.inputs[4].i32()),
-        out(launch.output.as<float>()),
-        sequences(launch.inputs[4].shape[0]),
-        heads(q.shape[1]),
-        head_dim(q.shape[2]),
-        kv_heads(keys.shape[1]),
-        group(heads / kv_heads) {}
-
-  CacheRows rows(int64_t sequence, int64_t kv_head) const {
-    const int64_t page_tokens = keys.shape[2];
-    const int64_t head_offset = kv_head * page_tokens * head_dim;
-    return {.keys = keys.f32() + head_offset,
-            .values = values.f32() + head_offset,
-            .pages = block_table.i32() + sequence * block_table.shape[1],
-            .page_tokens = page_tokens,
-            .page_stride = kv_heads * page_tokens * head_dim,
-            .head_dim = head_dim};
-  }
-  int64_t sequence_of(int64_t row) const {
-    int64_t sequence = 0;
-    while (seq_start[sequence + 1] <= row) ++sequence;
-    return sequence;
-  }
-  int64_t position(int64_t sequence, int64_t row) const {
-    return context_len[sequence] - (seq_start[sequence + 1] - row);
-  }
-  int64_t first_key(int64_t position) const {
-    return op.window() > 0 ? std::max<int64_t>(0, position - op.window() + 1) : 0;
-  }
-  const float* query(int64_t row, int64_t kv_head) const {
-    return q.f32() + (row * heads + kv_head * group) * head_dim;
-  }
-  float* output(int64_t row, int64_t kv_head) const {
-    return out + (row * heads + kv_head * group) * head_dim;
-  }
-  /// Rows that pad the step belong to no sequence: they are zero.
-  void clear_padding() const {
-    const int64_t end = seq_start[sequences];
-    std::fill(out + end * heads * head_dim, out + q.shape[0] * heads * head_dim, 0.0F);
-  }
-
-  const graph::AttentionOp& op;
-  const Tensor& q;
-  const Tensor& keys;
-  const Tensor& values;
-  const Tensor& block_table;
-  const int32_t* seq_start;
-  const int32_t* context_len;
-  float* out;
-  int64_t sequences;
-  int64_t heads;
-  int64_t head_dim;
-  int64_t kv_heads;
-  int64_t group;  // query heads of a key head
-};
 
 /// Pieces that a context of `keys` positions is split into.
 int64_t pieces_of(int64_t keys) {
@@ -281,36 +200,6 @@ int64_t pieces_of(int64_t keys) {
 }
 
 }  // namespace
-
-size_t attention_prefill_workspace(const Backend&, const Launch& launch) {
-  // A Partial for every row and head.
-  return static_cast<size_t>(launch.inputs[0].shape[0] * launch.inputs[0].shape[1]) * sizeof(Partial);
-}
-
-void launch_attention_prefill(Backend& backend, const Launch& launch) {
-  const Attention attention(launch);
-  attention.clear_padding();
-  auto* partials = reinterpret_cast<Partial*>(launch.workspace.data());
-  const int64_t rows = attention.seq_start[attention.sequences];
-  // Late rows have more keys: single rows as chunks let threads even that out.
-  pool_of(backend).parallel_for(rows * attention.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t row = item / attention.kv_heads;
-      const int64_t kv_head = item % attention.kv_heads;
-      const int64_t sequence = attention.sequence_of(row);
-      const int64_t position = attention.position(sequence, row);
-      Partial* partial = partials + row * attention.heads + kv_head * attention.group;
-      float* out = attention.output(row, kv_head);
-      HWY_DYNAMIC_DISPATCH(attend)
-      (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group,
-       attention.op.scale(), attention.first_key(position), position + 1, partial, out);
-      for (int64_t h = 0; h < attention.group; ++h) {
-        float* head = out + h * attention.head_dim;
-        HWY_DYNAMIC_DISPATCH(join)(partial + h, head, 1, 0, 0, head, attention.head_dim);
-      }
-    }
-  });
-}
 
 size_t attention_decode_workspace(const Backend&, const Launch& launch) {
   // For every row, piece and head: a Partial and an output.

@@ -1,0 +1,210 @@
+#include "exec/explain.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "api/llm_impl.h"
+#include "base/check.h"
+
+namespace ingot {
+namespace {
+
+using backend::StepClass;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kPromptTokens = 256;  // when none are asked for
+constexpr int kWarmups = 2;
+constexpr int kLeastRepetitions = 5;
+constexpr int kMostRepetitions = 50;
+constexpr double kSecondsPerStep = 0.5;
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+/// The step that is explained: tokens that the last `tokens` positions of each sequence's context hold.
+struct StepShape {
+  StepClass step = StepClass::decode;
+  int64_t sequences = 1;
+  int64_t tokens = 1;   // of each sequence
+  int64_t context = 1;  // of each sequence, these tokens included
+};
+
+/// Samples of several times taken together.
+class Samples {
+ public:
+  explicit Samples(size_t times) : current(times), samples_(times) {}
+  std::vector<double> current;  // to write
+  void keep() {
+    for (size_t i = 0; i < current.size(); ++i) samples_[i].push_back(current[i]);
+  }
+  std::vector<double> medians() const {
+    std::vector<double> medians;
+    for (const auto& samples : samples_) medians.push_back(median(samples));
+    return medians;
+  }
+
+ private:
+  std::vector<std::vector<double>> samples_;
+};
+
+struct LaunchTimes {
+  explicit LaunchTimes(const exec::Plan& plan)
+      : launches(plan.launches.size()), transfers(plan.transfers.size()) {}
+  Samples launches;
+  Samples transfers;
+};
+
+/// Feeds one step again and again: a position is written with the same keys each time.
+class RepeatedStep {
+ public:
+  RepeatedStep(std::shared_ptr<const model::Model> model, const api::Devices& devices,
+               const CompileOptions& options, const serve::StepperLimits& limits, const StepShape& shape)
+      : shape_(shape),
+        stepper_(model, devices.devices, serve::Head::tokens, limits, options, devices.missing) {
+    const int64_t vocab = model->dimensions().vocab;
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      pages_.emplace_back(stepper_.cache(), shape.context);
+      pages_.back().grow(shape.context);
+      // Different tokens, so that embedding rows are not all the same cache line.
+      for (int64_t i = 0; i < shape.tokens; ++i)
+        tokens_.push_back(static_cast<int32_t>(((s * shape.tokens + i) * 7919 + 13) % vocab));
+    }
+    fill_cache();
+    for (size_t s = 0; s < pages_.size(); ++s) {
+      const auto count = static_cast<size_t>(shape.tokens);
+      serve::StepSequence part;
+      part.tokens = {tokens_.data() + s * count, count};
+      part.position = shape.context - shape.tokens;
+      part.pages = pages_[s].pages();
+      part.logit_rows = 1;
+      parts_.push_back(part);
+    }
+  }
+
+  const exec::Plan& plan() const { return stepper_.plan(shape_.step); }
+  void run() { stepper_.run(shape_.step, parts_); }
+  double timed_us() {
+    const Clock::time_point start = Clock::now();
+    run();
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  }
+  void profile(LaunchTimes& times) {
+    // The inputs of the step that ran last are still there.
+    stepper_.runner().profile(shape_.step == StepClass::prefill ? 0 : 1, stepper_.last_dims(),
+                              times.launches.current, times.transfers.current);
+    times.launches.keep();
+    times.transfers.keep();
+  }
+  graph::DimValues dims() const {
+    graph::DimValues dims;
+    dims[graph::Symbol::tokens] = shape_.sequences * shape_.tokens;
+    dims[graph::Symbol::sequences] = shape_.sequences;
+    dims[graph::Symbol::pages] = kv::pages_for(shape_.context);
+    dims[graph::Symbol::logit_rows] = shape_.sequences;
+    dims[graph::Symbol::cache_pages] = plan().bucket[graph::Symbol::cache_pages];
+    dims[graph::Symbol::slots] = plan().bucket[graph::Symbol::slots];
+    return dims;
+  }
+
+ private:
+  /// Pages that nobody wrote all are the same page of zeros, which reads faster than a cache in use.
+  void fill_cache() {
+    for (const auto& [name, array] : stepper_.cache().states()) {
+      Array cache = array;
+      const size_t page_bytes = cache.bytes() / static_cast<size_t>(stepper_.cache().total_pages());
+      auto* bytes = static_cast<std::byte*>(cache.mutable_raw());
+      for (const kv::SequencePages& sequence : pages_) {
+        for (int32_t page : sequence.pages())
+          std::memset(bytes + static_cast<size_t>(page) * page_bytes, 0x3c, page_bytes);  // as f32: 0.0115
+      }
+    }
+  }
+
+  StepShape shape_;
+  serve::Stepper stepper_;
+  std::vector<kv::SequencePages> pages_;
+  std::vector<int32_t> tokens_;
+  std::vector<serve::StepSequence> parts_;
+};
+
+ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
+                         std::span<const exec::Device> devices, std::span<const ExplainDevice> limits) {
+  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), devices);
+  step.context = shape.context;
+  if (!options.profile) return step;
+  for (int i = 0; i < kWarmups; ++i) repeated.run();
+  const double once = repeated.timed_us() * 1e-6;
+  const int repetitions = options.repetitions > 0 ? options.repetitions
+                                                  : std::clamp(static_cast<int>(kSecondsPerStep / once),
+                                                               kLeastRepetitions, kMostRepetitions);
+  std::vector<double> steps;
+  LaunchTimes times(repeated.plan());
+  for (int i = 0; i < repetitions; ++i) {
+    // In turn: other users of a shared machine slow both alike.
+    steps.push_back(repeated.timed_us());
+    repeated.profile(times);
+  }
+  step.step_us = median(steps);
+  exec::add_times(step, times.launches.medians(), times.transfers.medians(), limits);
+  return step;
+}
+
+}  // namespace
+
+Explanation LLM::explain(const ExplainOptions& options) {
+  const auto check_range = [](std::string_view name, int64_t value, int64_t least, int64_t most,
+                              std::string_view what) {
+    if (value >= least && value <= most) return;
+    fail(ErrorCode::invalid_argument, "{}: expected {} to {} {}, found {}", name, least, most, what, value);
+  };
+  const int64_t most = impl_->context;
+  const int64_t prompt =
+      options.prompt_tokens == 0 ? std::min(kPromptTokens, most - 1) : options.prompt_tokens;
+  check_range("prompt", prompt, 1, most, "tokens (the context)");
+  const int64_t context = options.context == 0 ? std::min(prompt + 1, most) : options.context;
+  check_range("context", context, 1, most, "tokens (the context)");
+  check_range("batch", options.batch, 1, 1024, "sequences");
+  check_range("repetitions", options.repetitions, 0, 1000, "repetitions");
+
+  Explanation explanation;
+  explanation.model = impl_->info.folder;
+  explanation.architecture = impl_->info.architecture;
+  explanation.layers = impl_->info.layers;
+  explanation.parameters = impl_->info.parameters;
+  explanation.repetitions = options.repetitions;
+  const std::vector<exec::Device>& devices = impl_->devices.devices;
+  for (const exec::Device& device : devices) {
+    ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
+    if (options.profile) {
+      const backend::Peaks peaks = device.backend->measure_peaks();
+      explained.read_gbps = peaks.read_gbps;
+      explained.f32_gflops = peaks.f32_gflops;
+    }
+    explanation.devices.push_back(std::move(explained));
+  }
+
+  std::vector<StepShape> shapes;
+  if (options.decode) {
+    shapes.push_back(
+        {.step = StepClass::decode, .sequences = options.batch, .tokens = 1, .context = context});
+  }
+  if (options.prefill) {
+    shapes.push_back({.step = StepClass::prefill,
+                      .sequences = 1,
+                      .tokens = std::min(prompt, api::kPrefillTokens),
+                      .context = prompt});
+  }
+  for (const StepShape& shape : shapes) {
+    // The plans that generate() takes, but for the number of sequences.
+    serve::StepperLimits limits = impl_->limits();
+    limits.sequences = shape.sequences;
+    RepeatedStep repeated(impl_->model, impl_->devices, impl_->options.compile, limits, shape);
+    explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
+  }
+  return explanation;
+}
+
+}  // namespace ingot
