@@ -60,11 +60,8 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  RepeatedStep(std::shared_ptr<const model::Model> model, const api::Devices& devices,
-               const CompileOptions& options, const serve::StepperLimits& limits, const StepShape& shape)
-      : shape_(shape),
-        stepper_(model, devices.devices, serve::Head::tokens, limits, options, devices.missing) {
-    const int64_t vocab = model->dimensions().vocab;
+  RepeatedStep(serve::Stepper stepper, int64_t vocab, const StepShape& shape)
+      : shape_(shape), stepper_(std::move(stepper)) {
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
       pages_.back().grow(shape.context);
@@ -201,7 +198,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    RepeatedStep repeated(impl_->model, impl_->devices, impl_->options.compile, limits, shape);
+    RepeatedStep repeated(impl_->make_stepper(serve::Head::tokens, limits), impl_->info.vocab, shape);
     explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
   }
   return explanation;

@@ -1,5 +1,6 @@
 // Explanations as text: aligned tables, equal layers folded.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -135,10 +136,10 @@ std::string ranges_of(const std::vector<int64_t>& layers) {
   return text;
 }
 
-std::string layer_line(const Folded& folded) {
+std::string layer_line(const Folded& folded, std::string_view what = ", sums") {
   if (folded.layers.front() < 0) return "  outside the layers";
   if (folded.layers.size() == 1) return fmt::format("  layer {}", folded.layers.front());
-  return fmt::format("  layers {} (× {}, sums)", ranges_of(folded.layers), folded.layers.size());
+  return fmt::format("  layers {} (× {}{})", ranges_of(folded.layers), folded.layers.size(), what);
 }
 
 std::string headline(const ExplainStep& step) {
@@ -222,6 +223,9 @@ std::string figures(const ExplainStep& step) {
   }
   if (!step.calibration.empty()) line("calibration", step.calibration);
   for (const std::string& note : step.notes) line("note", printable(note));
+  if (step.step_us && step.measured_us && *step.step_us > 1.25 * *step.measured_us) {
+    line("note", "the step took longer than its launches: other programs may have had its CPUs meanwhile");
+  }
   const bool beyond = std::ranges::any_of(step.rows, [](const ExplainRow& row) {
     return row.limit == ExplainLimit::memory && row.share.value_or(0) > 1;
   });
@@ -263,15 +267,19 @@ std::string to_plan_text(const ExplainStep& step) {
   std::string text =
       fmt::format("{}: {} launches, unfused {}\n", step.step, step.launches, step.launches_before);
   if (const std::string passes = passes_line(step); !passes.empty()) text += "fusion: " + passes + "\n";
-  Table table("lllll");
-  table.add({"op", "output", "kernel", "why", "attributes"});
+  for (const std::string& note : step.notes) text += "note: " + printable(note) + "\n";
+  Table table("rllllll");
+  table.add({"#", "op", "of", "output", "kernel", "why", "attributes"});
   std::vector<int64_t> layers{-1};
   for (const Folded& folded : fold(step, false)) {
-    if (folded.layers != layers) table.add_line(layer_line(folded));
+    if (folded.layers != layers) table.add_line(layer_line(folded, ""));
     layers = folded.layers;
     const ExplainRow& row = folded.row;
-    table.add({row.op, row.type, row.kernel, row.reason, row.attributes});
+    table.add({fmt::format("{}", row.representative), row.op, fmt::format("{}", fmt::join(row.inputs, " ")),
+               row.type, row.kernel, printable(row.reason), printable(row.attributes)});
   }
+  for (const ExplainOutput& output : step.outputs)
+    table.add_line(fmt::format("output {}: {}", output.name, output.row));
   return text + table.text();
 }
 

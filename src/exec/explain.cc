@@ -128,7 +128,7 @@ class Rows {
     row.device = device_of_memory(transfer.to);
     row.kernel = "copy";
     row.reason = "from " + device_of_memory(transfer.from);
-    row.layer = node.kind == NodeKind::op ? node.layer : graph::kNoLayer;
+    row.layer = graph::kNoLayer;  // between layers: those around it stay alike
     row.bytes = static_cast<double>(value.bytes());
     const DeviceCosts host = host_costs();
     const DeviceCosts* from = costs_of_memory(transfer.from, host);
