@@ -8,6 +8,7 @@
 // clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 // clang-format on
 
@@ -107,6 +108,33 @@ HWY_INLINE void add_values(F32 d, const float* const* rows, const float* weights
   store_tail(d, sum, out + i, rest);
 }
 
+/// Where the keys and values of positions first … first + count - 1 lie.
+HWY_INLINE void find_rows(const CacheRows& cache, int64_t first, int64_t count, const float** key_rows,
+                          const float** value_rows) {
+  int64_t in_page = first % cache.page_tokens;
+  int64_t offset = cache.offset(first);
+  for (int64_t k = 0; k < count; ++k) {
+    if (in_page == cache.page_tokens) {
+      in_page = 0;
+      offset = cache.offset(first + k);
+    }
+    key_rows[k] = cache.keys + offset;
+    value_rows[k] = cache.values + offset;
+    offset += cache.head_dim;
+    ++in_page;
+  }
+}
+
+/// Asks for the rows of a block that comes next; those beyond its first page are found when they are read.
+HWY_INLINE void prefetch_rows(const CacheRows& cache, int64_t first, int64_t count) {
+  const int64_t in_page = std::min(count, cache.page_tokens - first % cache.page_tokens);
+  const int64_t offset = cache.offset(first);
+  const int64_t bytes = in_page * cache.head_dim * static_cast<int64_t>(sizeof(float));
+  for (const float* rows : {cache.keys + offset, cache.values + offset}) {
+    for (int64_t at = 0; at < bytes; at += 64) hwy::Prefetch(reinterpret_cast<const char*>(rows) + at);
+  }
+}
+
 /// Keys begin … end for `heads` query heads of one row that share a key head. query, out: [heads, head_dim].
 void attend(const CacheRows& cache, const float* query, int64_t heads, float scale, int64_t begin,
             int64_t end, Partial* partials, float* out) {
@@ -122,29 +150,29 @@ void attend(const CacheRows& cache, const float* query, int64_t heads, float sca
   for (int64_t first = begin; first < end;) {
     const int64_t last = std::min(end, (first / kBlockKeys + 1) * kBlockKeys);
     const int64_t keys = last - first;
-    for (int64_t k = 0; k < keys; ++k) {
-      const int64_t offset = cache.offset(first + k);
-      key_rows[k] = cache.keys + offset;
-      value_rows[k] = cache.values + offset;
-    }
+    find_rows(cache, first, keys, key_rows, value_rows);
+    if (last < end) prefetch_rows(cache, last, std::min(end - last, kBlockKeys));
     for (int64_t h = 0; h < heads; ++h) {
       Partial& partial = partials[h];
       float max = partial.max;
       int64_t k = 0;
       for (; k + 8 <= keys; k += 8) dot_keys<8>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
       for (; k < keys; ++k) dot_keys<1>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
-      for (k = 0; k < keys; ++k) {
-        scores[k] *= scale;
-        max = std::max(max, scores[k]);
-      }
       for (; k % lanes != 0; ++k) scores[k] = -std::numeric_limits<float>::infinity();
+      auto highest = hn::Set(d, max);
+      for (k = 0; k < keys; k += lanes) {
+        const auto scaled = hn::Mul(hn::LoadU(d, scores + k), hn::Set(d, scale));
+        hn::StoreU(scaled, d, scores + k);
+        highest = hn::Max(highest, scaled);
+      }
+      max = max_lanes(d, highest);
       auto sums = hn::Zero(d);
       for (k = 0; k < keys; k += lanes) {
         const auto weights = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + k), hn::Set(d, max)));
         hn::StoreU(weights, d, scores + k);
         sums = hn::Add(sums, weights);
       }
-      const float rescale = std::exp(partial.max - max);
+      const float rescale = partial.max == max ? 1.0F : std::exp(partial.max - max);
       partial = {max, partial.sum * rescale + sum_lanes(d, sums)};
       add_values(d, value_rows, scores, keys, rescale, out + h * head_dim, head_dim);
     }

@@ -26,7 +26,8 @@ namespace ingot::cpu {
 constexpr size_t kMaxParts = graph::LinearForm::kMaxParts;
 constexpr int64_t kBlock = 64;         // outputs at a time: four AVX-512 vectors of columns
 constexpr int64_t kUnit = 16;          // outputs that threads share out: a cache line
-constexpr int64_t kEpilogueRows = 32;  // rows whose products wait for the epilogue at a time
+constexpr int64_t kEpilogueRows = 32;  // rows whose products wait for the epilogue at a time, at most
+constexpr int64_t kWaiting = kEpilogueRows * kBlock;  // products that wait: 8 KiB
 
 /// A launch of one linear, fused or not.
 struct DecodeLinear {
@@ -90,19 +91,21 @@ void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int6
     decode_products(linear.x, linear.parts[part], begin, end, linear.outputs[part] + begin, stride);
     return;
   }
-  HWY_ALIGN float sums[kEpilogueRows * kBlock];
-  HWY_ALIGN float ups[kEpilogueRows * kBlock];
-  for (int64_t n = begin; n < end; n += kBlock) {
-    const int64_t block_end = std::min(n + kBlock, end);
-    for (int64_t row = 0; row < linear.x.rows; row += kEpilogueRows) {
+  HWY_ALIGN float sums[kWaiting];
+  HWY_ALIGN float ups[kWaiting];
+  // As many outputs as have room, so that the stream of weights changes seldom between gate and up.
+  const int64_t some_rows = std::min(kEpilogueRows, linear.x.rows);
+  const int64_t block = kWaiting / some_rows / kBlock * kBlock;
+  for (int64_t n = begin; n < end; n += block) {
+    const int64_t block_end = std::min(n + block, end);
+    for (int64_t row = 0; row < linear.x.rows; row += some_rows) {
       const DecodeRows rows{.data = linear.x.data + row * linear.x.in,
-                            .rows = std::min(kEpilogueRows, linear.x.rows - row),
+                            .rows = std::min(some_rows, linear.x.rows - row),
                             .in = linear.x.in};
-      decode_products(rows, linear.parts[0], n, block_end, sums, kBlock);
-      if (linear.gated) decode_products(rows, linear.parts[1], n, block_end, ups, kBlock);
-      for (int64_t r = 0; r < rows.rows; ++r) {
-        epilogue(linear, row + r, n, block_end - n, sums + r * kBlock, ups + r * kBlock);
-      }
+      decode_products(rows, linear.parts[0], n, block_end, sums, block);
+      if (linear.gated) decode_products(rows, linear.parts[1], n, block_end, ups, block);
+      for (int64_t r = 0; r < rows.rows; ++r)
+        epilogue(linear, row + r, n, block_end - n, sums + r * block, ups + r * block);
     }
   }
 }
