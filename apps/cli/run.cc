@@ -21,6 +21,7 @@ struct RunOptions {
   std::optional<std::string> prompt;
   bool interactive = false;
   bool quiet = false;
+  std::optional<std::string> stats;  // "table" or "json"
 };
 
 /// Whether standard input is a pipe or a file, rather than a terminal or nothing.
@@ -36,7 +37,7 @@ int64_t peak_resident_bytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
-void print_statistics(const LLM& llm, const GenerateResult& result, double first_token_seconds) {
+void print_summary(const LLM& llm, const GenerateResult& result, double first_token_seconds) {
   const auto rate = [](double tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0.0; };
   const auto generated = static_cast<int64_t>(result.tokens.size());
   fmt::print(stderr,
@@ -60,7 +61,7 @@ std::string generate(LLM& llm, const RunOptions& options, std::optional<std::str
   const std::chrono::duration<double> total = std::chrono::steady_clock::now() - start;
   if (!result.text.empty() && !result.text.ends_with('\n')) write_text("\n");
   if (!options.quiet)
-    print_statistics(llm, result, result.tokens.empty() ? 0 : total.count() - result.decode_seconds);
+    print_summary(llm, result, result.tokens.empty() ? 0 : total.count() - result.decode_seconds);
   return result.text;
 }
 
@@ -96,6 +97,11 @@ void converse(LLM& llm, const RunOptions& options) {
   std::fputc('\n', stderr);
 }
 
+void tell_statistics(const LLM& llm, const RunOptions& options) {
+  if (options.stats == "table") print_statistics(llm.statistics());
+  if (options.stats == "json") print_statistics_json(llm.statistics());
+}
+
 void run(RunOptions& options) {
   if (options.prompt && *options.prompt == "-") {
     options.prompt = read_standard_input();
@@ -113,6 +119,10 @@ void run(RunOptions& options) {
   if (options.prompt && options.prompt->empty()) {
     throw Error(ErrorCode::invalid_argument, "prompt: expected text, found an empty string");
   }
+  if (options.stats && options.stats != "table" && options.stats != "json") {
+    throw Error(ErrorCode::invalid_argument,
+                fmt::format("--stats: expected --stats or --stats=json, found '{}'", *options.stats));
+  }
   LLM llm = load(options.model);
   if (llm.info().has_chat_template && !options.quiet) {
     fmt::print(
@@ -121,11 +131,13 @@ void run(RunOptions& options) {
   }
   if (options.interactive) {
     converse(llm, options);
+    tell_statistics(llm, options);
     return;
   }
   std::optional<std::string_view> prompt;
   if (options.prompt) prompt = *options.prompt;
   generate(llm, options, prompt, process_start());
+  tell_statistics(llm, options);
   if (interrupted()) set_exit_code(130);
 }
 
@@ -154,6 +166,9 @@ void add_run(CLI::App& app) {
       ->type_name("TEXT")
       ->allow_extra_args(false);
   verb->add_flag("--ignore-eos", generate.ignore_eos, "write on when the model ends the text");
+  // A flag takes its value after "=" only: the prompt may follow it.
+  verb->add_flag("--stats{table}", options->stats,
+                 "pools, KV cache, launches, plans on standard error; --stats=json");
   verb->add_flag("-q,--quiet", options->quiet, "no statistics on standard error");
   verb->footer(
       "Sampling defaults come from the checkpoint's generation_config.json.\n"

@@ -60,6 +60,10 @@ std::string checked_folder(const ModelOptions& options);
 void print_memory(const MemoryPlan& plan);
 void print_memory_json(const std::string& folder, const MemoryPlan& plan);
 
+/// What an LLM did, on standard error: a table for people, or one line of JSON.
+void print_statistics(const Statistics& statistics);
+void print_statistics_json(const Statistics& statistics);
+
 /// The folder of the checkpoint that ships with Ingot.
 std::string storyteller();
 

@@ -143,6 +143,37 @@ struct MemoryPlan {
   int64_t total() const;
 };
 
+/// A device's pool of memory for arenas and step inputs. (Weights and KV cache lie outside it.)
+struct PoolStatistics {
+  std::string device;
+  int64_t in_use_bytes = 0;
+  int64_t cached_bytes = 0;  // waiting for reuse
+  int64_t peak_bytes = 0;    // most ever in use at once
+  int64_t hits = 0;          // requests served by a waiting block
+  int64_t misses = 0;        // requests that went to the device
+  int64_t evictions = 0;     // blocks given back to stay within a limit
+};
+
+/// What an LLM has done and holds. Steps, launches and transfers are those of generate(), all calls together.
+struct Statistics {
+  std::vector<PoolStatistics> pools;  // by device
+  int64_t kv_page_tokens = 0;         // tokens of a page
+  int64_t kv_pages = 0;               // of the cache
+  int64_t kv_pages_used = 0;          // now
+  int64_t kv_pages_peak = 0;          // most ever used at once
+  int64_t steps = 0;
+  int64_t launches = 0;
+  int64_t transfers = 0;    // copies between devices
+  int64_t bytes_moved = 0;  // by them
+  int64_t prefill_step_launches = 0;
+  int64_t decode_step_launches = 0;
+  int64_t prefill_step_launches_unfused = 0;  // of the same model with every fusion pass off
+  int64_t decode_step_launches_unfused = 0;
+  int64_t plan_cache_hits = 0;
+  int64_t plan_cache_misses = 0;  // plans compiled
+  int64_t plan_cache_entries = 0;
+};
+
 struct PerplexityOptions {
   int64_t window = 0;  // tokens a window; 0: the context
   int64_t stride = 0;  // tokens from a window to the next; 0: half the window
@@ -204,6 +235,7 @@ class LLM {
   /// What was asked for and passed over, and why: a sentence each. Empty when everything went as asked.
   std::vector<std::string> notes() const;
   MemoryPlan memory() const;
+  Statistics statistics() const;
 
   /// Token ids; with the special tokens that the tokenizer puts around a text, if asked for.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;

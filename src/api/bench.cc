@@ -100,7 +100,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
   if (options.repetitions < 1 || options.repetitions > 1000) {
     fail(ErrorCode::invalid_argument, "bench: expected 1 to 1000 repetitions, found {}", options.repetitions);
   }
-  serve::Stepper stepper(impl_->model, impl_->backend(), serve::Head::tokens, impl_->limits());
+  serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, impl_->limits());
   const exec::Plan& prefill_plan = stepper.plan(StepClass::prefill);
   const exec::Plan& decode_plan = stepper.plan(StepClass::decode);
   const double weight_bytes = exec::step_weight_bytes(decode_plan, step_dims(1, prompt, 1));

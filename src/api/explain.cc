@@ -232,8 +232,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    serve::Stepper stepper(impl_->model, impl_->devices.devices, serve::Head::tokens, limits,
-                           impl_->options.compile, impl_->devices.missing);
+    serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, limits);
     RepeatedStep repeated(stepper, shape, impl_->info.vocab);
     times.emplace_back(repeated.plan());
     explanation.steps.push_back(explain_step(repeated, shape, options, predicted, times.back()));

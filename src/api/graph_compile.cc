@@ -42,6 +42,7 @@ Needed needed_part(const graph::Graph& graph) {
         break;
       case NodeKind::op: {
         std::vector<graph::Value> inputs;
+        inputs.reserve(node.inputs.size());
         for (graph::Value input : node.inputs) inputs.push_back(part.moved[static_cast<size_t>(input.id)]);
         part.moved[i] = result->append(node.op, std::move(inputs), node.name);
         break;

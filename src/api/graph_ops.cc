@@ -245,6 +245,7 @@ Value slice(const Value& x, int axis, int64_t begin, int64_t end) {
 Value concat(const std::vector<Value>& values, int axis) {
   if (values.empty()) fail(ErrorCode::invalid_argument, "concat: expected at least one value, found none");
   std::vector<const Value*> operands;
+  operands.reserve(values.size());
   for (const Value& value : values) operands.push_back(&value);
   return apply("concat", operands, [&](GraphBuilder& builder, Ids ids) {
     return graph::concat(builder.graph, {ids.begin(), ids.end()},

@@ -87,8 +87,8 @@ LLM& LLM::operator=(LLM&&) noexcept = default;
 
 LLM LLM::load(const std::string& folder, const LoadOptions& options) {
   api::Opened opened = api::open(folder, options);
-  const api::MemoryPlanner planner(*opened.model, opened.devices, options.compile);
   auto impl = std::make_unique<Impl>();
+  const api::MemoryPlanner planner(*opened.model, opened.devices, options.compile, &impl->plans);
   impl->notes = planner.expect_fit(opened.context, options.sequences);
   impl->options = options;
   opened.files->copy_unaligned();
@@ -104,8 +104,15 @@ LLM LLM::load(const std::string& folder, const LoadOptions& options) {
 }
 
 serve::Engine& LLM::Impl::get_engine() {
-  if (!engine) engine = std::make_unique<serve::Engine>(model, backend(), limits());
+  if (!engine) {
+    engine = std::make_unique<serve::Engine>(model, devices.devices, limits(), options.compile,
+                                             devices.missing, &plans);
+  }
   return *engine;
+}
+
+serve::Stepper LLM::Impl::make_stepper(serve::Head head, const serve::StepperLimits& limits) {
+  return {model, devices.devices, head, limits, options.compile, devices.missing, &plans};
 }
 
 const ModelInfo& LLM::info() const {
@@ -122,7 +129,7 @@ int64_t LLM::context() const {
 }
 
 MemoryPlan LLM::memory() const {
-  const api::MemoryPlanner planner(*impl_->model, impl_->devices, impl_->options.compile);
+  const api::MemoryPlanner planner(*impl_->model, impl_->devices, impl_->options.compile, &impl_->plans);
   MemoryPlan plan = planner.plan(impl_->context, impl_->options.sequences);
   for (DeviceMemoryPlan& device : plan.devices) {
     if (device.program > 0) device.program = impl_->program_bytes;

@@ -22,12 +22,15 @@ struct LLM::Impl {
   ModelInfo info;
   std::vector<std::string> notes;
   int64_t context = 0;
-  int64_t program_bytes = 0;              // resident before any weight was read
+  int64_t program_bytes = 0;  // resident before any weight was read
+  exec::PlanCache plans;
   std::unique_ptr<serve::Engine> engine;  // made by the first use
 
   /// The device that computes.
   backend::Backend& backend() const { return *devices.backends.front(); }
   serve::Engine& get_engine();
+  /// Steps outside the engine, on the same devices.
+  serve::Stepper make_stepper(serve::Head head, const serve::StepperLimits& limits);
   serve::StepperLimits limits() const { return api::stepper_limits(context, options.sequences); }
 };
 

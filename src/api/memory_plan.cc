@@ -99,21 +99,23 @@ serve::StepperLimits stepper_limits(int64_t context, int64_t sequences) {
           .prefill_rows = 0};
 }
 
-MemoryPlanner::MemoryPlanner(const model::Model& model, const Devices& devices, const CompileOptions& options)
-    : model_(model), devices_(devices), options_(options) {}
+MemoryPlanner::MemoryPlanner(const model::Model& model, const Devices& devices, const CompileOptions& options,
+                             exec::PlanCache* plans)
+    : model_(model), devices_(devices), options_(options), plans_(plans) {}
 
-MemoryPlanner::Need MemoryPlanner::compile(int64_t context, int64_t sequences,
-                                           const CompileOptions& options) const {
+MemoryPlanner::Need MemoryPlanner::compile(int64_t context, int64_t sequences, const CompileOptions& options,
+                                           exec::PlanCache* cache) const {
   const serve::StepperLimits limits = serve::complete(stepper_limits(context, sequences));
   Need need;
-  for (const exec::PassedOver& missing : devices_.missing)
-    need.notes.push_back(fmt::format("{} is passed over: {}", missing.device, missing.reason));
   Residents residents;
   std::map<std::string_view, int64_t> inputs;
   std::vector<std::shared_ptr<const exec::Plan>> plans;
   for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
-    plans.push_back(exec::compile(model_.token_graph(), serve::step_bucket(limits, step), step,
-                                  devices_.devices, options, devices_.missing));
+    const graph::DimValues bucket = serve::step_bucket(limits, step);
+    const auto& graph = model_.token_graph();
+    plans.push_back(cache != nullptr
+                        ? cache->get(graph, bucket, step, devices_.devices, options, devices_.missing)
+                        : exec::compile(graph, bucket, step, devices_.devices, options, devices_.missing));
     const exec::Plan& plan = *plans.back();
     need.devices.resize(plan.bytes.size());
     for (size_t d = 0; d < plan.bytes.size(); ++d) {
@@ -161,15 +163,16 @@ MemoryPlanner::Need MemoryPlanner::compile(int64_t context, int64_t sequences,
   return need;
 }
 
-MemoryPlanner::Need MemoryPlanner::need(int64_t context, int64_t sequences) const {
+MemoryPlanner::Need MemoryPlanner::need(int64_t context, int64_t sequences, exec::PlanCache* plans) const {
   try {
-    return compile(context, sequences, options_);
+    return compile(context, sequences, options_, plans);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::out_of_memory) throw;
   }
   CompileOptions without_caps = options_;
   without_caps.memory.clear();
-  Need need = compile(context, sequences, without_caps);
+  without_caps.strict = false;  // whatever else is full is told all the same
+  Need need = compile(context, sequences, without_caps, nullptr);
   need.is_routed = false;
   return need;
 }
@@ -185,7 +188,7 @@ bool MemoryPlanner::fits(const Need& need) const {
 }
 
 bool MemoryPlanner::fits(int64_t context, int64_t sequences) const {
-  return sequences <= kMostCacheTokens / context && fits(need(context, sequences));
+  return sequences <= kMostCacheTokens / context && fits(need(context, sequences, nullptr));
 }
 
 int64_t MemoryPlanner::largest_context(int64_t sequences) const {
@@ -230,7 +233,7 @@ MemoryPlanner::Need MemoryPlanner::fitting(int64_t context, int64_t sequences) c
     fail(ErrorCode::invalid_argument, "sequences: expected at most {} at context {}, found {}",
          kMostCacheTokens / context, context, sequences);
   }
-  Need asked = need(context, sequences);
+  Need asked = need(context, sequences, plans_);
   if (!fits(asked)) refuse(asked, context, sequences);
   return asked;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "api/devices.h"
+#include "exec/plan_cache.h"
 #include "ingot/llm.h"
 #include "model/model.h"
 #include "serve/stepper_limits.h"
@@ -25,7 +26,9 @@ int64_t resident_bytes();
 /// Holds references: model, devices and options outlive it. Used by one thread.
 class MemoryPlanner {
  public:
-  MemoryPlanner(const model::Model& model, const Devices& devices, const CompileOptions& options);
+  /// `plans` keeps those of the configuration that is asked about, for who runs it; null: nobody does.
+  MemoryPlanner(const model::Model& model, const Devices& devices, const CompileOptions& options,
+                exec::PlanCache* plans = nullptr);
 
   /// Returns the plans' notes. Errors: invalid_argument where it cannot fit, with what would; those of
   /// compile.
@@ -41,8 +44,9 @@ class MemoryPlanner {
   };
   /// Errors: as expect_fit().
   Need fitting(int64_t context, int64_t sequences) const;
-  Need need(int64_t context, int64_t sequences) const;
-  Need compile(int64_t context, int64_t sequences, const CompileOptions& options) const;
+  Need need(int64_t context, int64_t sequences, exec::PlanCache* plans) const;
+  Need compile(int64_t context, int64_t sequences, const CompileOptions& options,
+               exec::PlanCache* plans) const;
   /// What counts against a device's capacity: not the program where the user's cap is meant for the model.
   int64_t taken(const DeviceMemoryPlan& device) const;
   bool fits(const Need& need) const;
@@ -54,6 +58,7 @@ class MemoryPlanner {
   const model::Model& model_;
   const Devices& devices_;
   const CompileOptions& options_;
+  exec::PlanCache* plans_;
 };
 
 /// "41.2 GiB"

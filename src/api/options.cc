@@ -7,7 +7,6 @@
 
 #include "api/devices.h"
 #include "base/check.h"
-#include "graph/op_table.h"
 
 namespace ingot::api {
 namespace {
@@ -34,54 +33,12 @@ void check_listed(std::string_view option, const std::string& device,
        option, fmt::join(devices, ", "), device);
 }
 
-void check_route(const CompileOptions& options) {
-  for (const auto& [op, elements] : options.route) {
-    if (graph::find_op(op) == nullptr) {
-      std::vector<std::string_view> known;
-      for (const graph::OpEntry& entry : graph::op_table()) known.push_back(entry.name);
-      fail(ErrorCode::invalid_argument, "route: expected an op ({}), found '{}'", fmt::join(known, ", "), op);
-    }
-    if (elements < 0) {
-      fail(ErrorCode::invalid_argument, "route: {}: expected 0 or more elements, found {}", op, elements);
-    }
-  }
-}
-
-void check_ranges(const CompileOptions& options) {
-  std::vector<LayerRange> ranges = options.layers;
-  std::stable_sort(ranges.begin(), ranges.end(),
-                   [](const LayerRange& a, const LayerRange& b) { return a.first < b.first; });
-  for (size_t i = 0; i < ranges.size(); ++i) {
-    const LayerRange& range = ranges[i];
-    if (range.first < 0 || range.last < range.first) {
-      fail(ErrorCode::invalid_argument,
-           "layers: expected a first layer from 0 and a last one from there, found {}-{}", range.first,
-           range.last);
-    }
-    if (i > 0 && range.first <= ranges[i - 1].last) {
-      fail(ErrorCode::invalid_argument, "layers: expected ranges that do not overlap, found {}-{} and {}-{}",
-           ranges[i - 1].first, ranges[i - 1].last, range.first, range.last);
-    }
-    check_listed("layers", range.device, options.devices);
-  }
-}
-
-void check_caps(const CompileOptions& options) {
-  for (const auto& [device, bytes] : options.memory) {
-    check_listed("memory", device, options.devices);
-    if (bytes < 1) {
-      fail(ErrorCode::invalid_argument, "memory: {}: expected at least 1 byte, found {}", device, bytes);
-    }
-  }
-}
-
 }  // namespace
 
 void check(const CompileOptions& options) {
   check_devices(options.devices);
-  check_route(options);
-  check_ranges(options);
-  check_caps(options);
+  for (const LayerRange& range : options.layers) check_listed("layers", range.device, options.devices);
+  for (const auto& [device, bytes] : options.memory) check_listed("memory", device, options.devices);
 }
 
 void check(const LoadOptions& options) {

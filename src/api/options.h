@@ -1,13 +1,13 @@
-// What LoadOptions may say, checked before anything is opened.
+// What options may say, checked before anything is opened.
 #pragma once
 
 #include "ingot/llm.h"
 
 namespace ingot::api {
 
-/// Errors: invalid_argument that names the option, what was expected and what was found: a device or op
-/// that does not exist, a device that `layers` or `memory` name and `devices` does not, ranges of layers that
-/// overlap or run backwards, numbers outside their range. (Names of fusion passes are checked by fuse.)
+/// Errors: invalid_argument that names the option, what was expected and what was found: a device that does
+/// not exist or is listed twice, one that `layers` or `memory` name and `devices` does not. What the other
+/// options name, exec::compile checks.
 void check(const CompileOptions& options);
 /// The same of its compile options, and the number of sequences.
 void check(const LoadOptions& options);

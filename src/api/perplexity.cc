@@ -41,12 +41,11 @@ PerplexityResult LLM::perplexity(std::string_view text, const PerplexityOptions&
   const int64_t vocab = impl_->model->dimensions().vocab;
   const int64_t chunk =
       std::clamp<int64_t>((int64_t{64} << 20) / (4 * vocab), 1, std::min(api::kPrefillTokens, result.window));
-  serve::Stepper stepper(impl_->model, impl_->backend(), serve::Head::logits,
-                         {.sequences = 1,
-                          .context = result.window,
-                          .prefill_tokens = chunk,
-                          .cache_tokens = 0,
-                          .prefill_rows = chunk});
+  serve::Stepper stepper = impl_->make_stepper(serve::Head::logits, {.sequences = 1,
+                                                                     .context = result.window,
+                                                                     .prefill_tokens = chunk,
+                                                                     .cache_tokens = 0,
+                                                                     .prefill_rows = chunk});
   kv::SequencePages pages(stepper.cache(), result.window);
   pages.grow(result.window);
   int64_t scored_to = 1;  // tokens below it are scored; the first never is

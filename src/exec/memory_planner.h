@@ -18,8 +18,9 @@ struct Lifetime {
 inline constexpr size_t kArenaAlignment = 64;
 
 /// Places the blocks so that none that live at once overlap, each at the lowest free offset: largest first
-/// (the greedy-by-size rule of Pisarchyk and Lee, 2020), earliest first, and longest-lived first; the
-/// smallest arena of the three wins. Returns its bytes.
+/// (the greedy-by-size rule of Pisarchyk and Lee, 2020), earliest first, and longest-lived first. While an
+/// arena is larger than the lower bound, the block on top is placed first and the rest again ("squeaky
+/// wheel", Joslin and Clements, 1999); the smallest arena wins. Returns its bytes.
 size_t place(std::span<Lifetime> blocks);
 
 /// The most bytes alive at one launch: the lower bound of any placement.

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "memory/buffer.h"
 
@@ -29,7 +31,8 @@ std::string values_name(int64_t layer) {
   return fmt::format("values.{}", layer);
 }
 
-PagedCache::PagedCache(const PageLayout& layout, int64_t pages) : layout_(layout), total_pages_(pages + 1) {
+PagedCache::PagedCache(const PageLayout& layout, int64_t pages)
+    : layout_(layout), total_pages_(pages + 1), least_free_(pages) {
   INGOT_CHECK(pages >= 0 && total_pages_ < INT32_MAX / kPageTokens, "a KV cache of {} pages", pages);
   for (int64_t page = pages; page >= 1; --page) free_.push_back(static_cast<int32_t>(page));
   const Shape shape{total_pages_, layout.kv_heads, kPageTokens, layout.head_dim};
@@ -46,6 +49,7 @@ int32_t PagedCache::take_page() {
   }
   const int32_t page = free_.back();
   free_.pop_back();
+  least_free_ = std::min(least_free_, free_pages());
   return page;
 }
 

@@ -25,6 +25,8 @@ class PagedCache {
   void release_page(int32_t page);
 
   int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
+  /// Most pages taken at once so far.
+  int64_t peak_pages() const { return total_pages_ - 1 - least_free_; }
   /// Pages of each array, page 0 included: what Symbol::cache_pages binds to.
   int64_t total_pages() const { return total_pages_; }
   const PageLayout& layout() const { return layout_; }
@@ -37,6 +39,7 @@ class PagedCache {
  private:
   PageLayout layout_;
   int64_t total_pages_;
+  int64_t least_free_ = 0;
   std::vector<int32_t> free_;  // a stack: the page given back last is the warmest
   std::map<std::string, Array, std::less<>> states_;
 };

@@ -157,6 +157,7 @@ LinearForm gpt2_up() {
 
 std::vector<Value> bad_inputs(Graph& g, const std::vector<TensorType>& types) {
   std::vector<Value> inputs;
+  inputs.reserve(types.size());
   for (const TensorType& type : types) inputs.push_back(input(g, type.dtype, type.dims));
   return inputs;
 }

@@ -61,6 +61,7 @@ OpCase situation(const Chain& chain, DType row, int64_t rows, const std::vector<
                 std::vector<Dim> dims{Symbol::tokens};
                 dims.insert(dims.end(), widths.begin(), widths.end());
                 std::vector<Value> inputs;
+                inputs.reserve(chain.is_row.size());
                 for (bool is_row : chain.is_row)
                   inputs.push_back(is_row ? b.weight(row, Shape(widths), 2) : b.f32(dims, 2));
                 return b.graph().append(std::make_shared<PointwiseOp>(chain.inputs, chain.steps),
@@ -104,6 +105,7 @@ std::vector<BadCase> pointwise_bad_cases() {
     return [=](Graph& g) {
       const auto op = std::make_shared<PointwiseOp>(inputs, steps);
       std::vector<Value> values;
+      values.reserve(types.size());
       for (const TensorType& type : types) values.push_back(input(g, type.dtype, type.dims));
       g.append(op, std::move(values));
     };

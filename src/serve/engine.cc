@@ -8,9 +8,20 @@ namespace ingot::serve {
 
 using backend::StepClass;
 
+Engine::Engine(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices,
+               const StepperLimits& limits, const CompileOptions& options,
+               std::span<const exec::PassedOver> missing, exec::PlanCache* plans)
+    : model_(std::move(model)), stepper_(model_, devices, Head::tokens, limits, options, missing, plans) {
+  reserve();
+}
+
 Engine::Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend,
                const StepperLimits& limits)
     : model_(std::move(model)), stepper_(model_, backend, Head::tokens, limits) {
+  reserve();
+}
+
+void Engine::reserve() {
   const auto most = static_cast<size_t>(stepper_.limits().sequences);
   slots_.assign(most, false);
   sequences_.reserve(most);

@@ -36,6 +36,10 @@ struct Delivery {
 
 class Engine {
  public:
+  /// The arguments of a Stepper.
+  Engine(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices,
+         const StepperLimits& limits, const CompileOptions& options = {},
+         std::span<const exec::PassedOver> missing = {}, exec::PlanCache* plans = nullptr);
   Engine(std::shared_ptr<const model::Model> model, backend::Backend& backend, const StepperLimits& limits);
 
   /// Takes a sequence in and returns its number. Errors: invalid_argument for an empty prompt, one that
@@ -53,8 +57,11 @@ class Engine {
   bool prefill_waits() const;
 
   Stepper& stepper() { return stepper_; }
+  const Stepper& stepper() const { return stepper_; }
 
  private:
+  void reserve();
+
   struct Sequence {
     int64_t id = 0;
     Request request;

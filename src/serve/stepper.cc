@@ -20,7 +20,7 @@ Stepper::Stepper(std::shared_ptr<const model::Model> model, backend::Backend& ba
 
 Stepper::Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
                  const StepperLimits& limits, const CompileOptions& options,
-                 std::span<const exec::PassedOver> missing)
+                 std::span<const exec::PassedOver> missing, exec::PlanCache* cache)
     : model_(std::move(model)),
       limits_(complete(limits)),
       head_(head),
@@ -28,7 +28,9 @@ Stepper::Stepper(std::shared_ptr<const model::Model> model, std::span<const exec
   const auto& graph = head == Head::logits ? model_->logits_graph() : model_->token_graph();
   std::vector<std::shared_ptr<const exec::Plan>> plans;
   for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
-    plans.push_back(exec::compile(graph, step_bucket(limits_, step), step, devices, options, missing));
+    const DimValues bucket = step_bucket(limits_, step);
+    plans.push_back(cache != nullptr ? cache->get(graph, bucket, step, devices, options, missing)
+                                     : exec::compile(graph, bucket, step, devices, options, missing));
   }
   auto states = cache_.states();
   if (head == Head::tokens) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "exec/plan_cache.h"
 #include "exec/runner.h"
 #include "graph/ops/sampler.h"
 #include "kv/paged_cache.h"
@@ -30,10 +31,10 @@ struct StepSequence {
 class Stepper {
  public:
   /// Plans the model for these devices (exec::compile has the options and their errors). The devices'
-  /// backends and costs outlive the stepper.
+  /// backends and costs outlive the stepper. `plans`: where plans are looked up and kept; null: nowhere.
   Stepper(std::shared_ptr<const model::Model> model, std::span<const exec::Device> devices, Head head,
           const StepperLimits& limits, const CompileOptions& options = {},
-          std::span<const exec::PassedOver> missing = {});
+          std::span<const exec::PassedOver> missing = {}, exec::PlanCache* plans = nullptr);
   /// For one device that is not calibrated.
   Stepper(std::shared_ptr<const model::Model> model, backend::Backend& backend, Head head,
           const StepperLimits& limits, const CompileOptions& options = {});
@@ -43,6 +44,7 @@ class Stepper {
   graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
 
   kv::PagedCache& cache() { return cache_; }
+  const kv::PagedCache& cache() const { return cache_; }
   const StepperLimits& limits() const { return limits_; }
   /// Token counts of a sequence, i32 [vocab], for penalties (graph/ops/sampler.h). Head tokens only.
   std::span<int32_t> counts(int64_t row);

@@ -275,6 +275,39 @@ TEST(GraphApi, RopeRotatesPairsByThePositionsAngles) {
   }
 }
 
+TEST(GraphApi, ArraysWithoutElementsGoThroughEveryOp) {
+  Graph g;
+  const Value x = g.input("x", DType::f32, {Dim::any(), 0});
+  const Value none = g.constant(Array::zeros(DType::f32, {0}));
+  const Value bias = g.constant(random_array({3}, 1));
+  g.output("activations", softmax(gelu(silu(x)) * 2.0F + none));
+  g.output("norms", layer_norm(rms_norm(x, none), none, none));
+  g.output("linear", linear(x, g.constant(Array::zeros(DType::f32, {3, 0})), bias));
+  g.output("fused", gelu(matmul(x, g.constant(Array::zeros(DType::f32, {0, 3}))) + bias));
+  g.output("matmul", matmul(x, transpose(x, {1, 0})));
+  g.output("moved", concat({reshape(transpose(x, {1, 0}), {Dim::any(), 0}), slice(x, 1, 0, 0)}, 1));
+  g.output("to nothing",
+           linear(g.constant(random_array({2, 4}, 2)), g.constant(Array::zeros(DType::f32, {0, 4}))));
+  for (const int64_t most : {1, 32}) {
+    for (const std::vector<std::string>& off :
+         {std::vector<std::string>{}, std::vector<std::string>{"all"}}) {
+      Program program = g.compile({.most = most, .options = {.no_fuse = off}});
+      for (const int64_t rows : {0, 1, 2}) {
+        const Outputs out = program.run({{"x", Array::zeros(DType::f32, {rows, 0})}});
+        EXPECT_EQ(out["activations"].shape(), (Shape{rows, 0}));
+        EXPECT_EQ(out["norms"].shape(), (Shape{rows, 0}));
+        EXPECT_EQ(out["moved"].shape(), (Shape{rows, 0}));
+        EXPECT_EQ(out["to nothing"].shape(), (Shape{2, 0}));
+        expect_elements(out["matmul"], {rows, rows}, [](int64_t) { return 0; });
+        const Array row = random_array({3}, 1);
+        expect_elements(out["linear"], {rows, 3}, [&](int64_t i) { return row.data<float>()[i % 3]; });
+        expect_elements(out["fused"], {rows, 3},
+                        [&](int64_t i) { return gelu_of(row.data<float>()[i % 3]); });
+      }
+    }
+  }
+}
+
 TEST(GraphApi, ValuesTellTheirTypes) {
   Graph g;
   const Value x = g.input("x", DType::f32, {2 * Dim::any() + 1, 4});

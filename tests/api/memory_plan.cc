@@ -59,8 +59,8 @@ TEST_F(MemoryPlanTest, IsExactlyWhatAStepperTakes) {
     ASSERT_EQ(told.devices.size(), 1U);
     const DeviceMemoryPlan& cpu = told.devices[0];
     const api::Opened opened = api::open(folder.path(), options);
-    serve::Stepper stepper(opened.model, *opened.devices.backends[0], serve::Head::tokens,
-                           api::stepper_limits(context, sequences));
+    serve::Stepper stepper(opened.model, opened.devices.devices, serve::Head::tokens,
+                           api::stepper_limits(context, sequences), options.compile);
     EXPECT_EQ(cpu.activations + cpu.workspace + cpu.step_inputs,
               static_cast<int64_t>(stepper.runner_bytes()));
     EXPECT_EQ(cpu.kv_cache, stepper.cache().bytes());

@@ -12,6 +12,8 @@
 
 #include "backend/null/null_backend.h"
 #include "backend/registry.h"
+#include "exec/check_plan.h"
+#include "exec/random_graph.h"
 #include "exec/runner.h"
 #include "graph/evaluate.h"
 #include "graph/ops/add.h"
@@ -38,8 +40,6 @@ using graph::TensorType;
 using graph::Value;
 using null::NullBackend;
 using testing::HasSubstr;
-
-constexpr int64_t kWidth = 12;
 
 DimValues tokens(int64_t count) {
   DimValues dims;
@@ -154,7 +154,7 @@ TEST(Plan, AReshapeAndACacheVersionShareTheirInputsStorage) {
 TEST(Plan, AMissingKernelIsAnErrorThatNamesTheOpTheStepAndTheDevice) {
   Graph g;
   g.output("y", silu(g, g.input("x", {DType::f32, {Symbol::tokens, kWidth}})));
-  const NullBackend backend({.without = {"silu"}});
+  const NullBackend backend({.name = "null", .without = {"silu"}});
   const Error error =
       error_of([&] { compile(std::make_shared<Graph>(g), tokens(2), StepClass::prefill, backend); });
   EXPECT_EQ(error.code(), ErrorCode::unsupported);
@@ -226,54 +226,6 @@ TEST(Runner, AStepBeyondTheBucketIsABrokenInvariant) {
   EXPECT_EQ(error_of([&] { runner.run(1, tokens(1)); }).code(), ErrorCode::internal);
 }
 
-/// A graph of ops that move, add or multiply: no rounding differs between kernel and reference.
-Graph random_graph(std::mt19937& random) {
-  Graph g;
-  std::vector<Value> rows;  // of type f32 [T, kWidth]
-  const TensorType type{DType::f32, {Symbol::tokens, kWidth}};
-  const auto any = [&] { return rows[random() % rows.size()]; };
-  rows.push_back(g.input("x", type));
-  rows.push_back(g.input("y", type));
-  Array w = Array::empty(DType::f32, {kWidth});
-  for (int64_t i = 0; i < kWidth; ++i) w.mutable_data<float>()[i] = 0.5F + static_cast<float>(i) / 16;
-  const Value weight = g.weight("w", w);
-  const size_t ops = 3 + random() % 25;
-  for (size_t i = 0; i < ops; ++i) {
-    switch (random() % 8) {
-      case 0:
-        rows.push_back(add(g, any(), any()));
-        break;
-      case 1:
-        rows.push_back(mul(g, any(), weight));
-        break;
-      case 2:
-        rows.push_back(add(g, any(), weight));
-        break;
-      case 3: {
-        const Value heads = reshape(g, any(), {Symbol::tokens, 3, 4});
-        rows.push_back(
-            reshape(g, add(g, heads, reshape(g, any(), {Symbol::tokens, 3, 4})), {Symbol::tokens, kWidth}));
-        break;
-      }
-      case 4:
-        rows.push_back(reshape(g, any(), {Symbol::tokens, kWidth}));
-        break;
-      case 5:
-        rows.push_back(concat(g, {slice(g, any(), 1, 0, 5), slice(g, any(), 1, 3, 10)}, 1));
-        break;
-      case 6:
-        rows.push_back(transpose(g, transpose(g, any(), {1, 0}), {1, 0}));
-        break;
-      default:
-        rows.push_back(mul(g, add(g, any(), any()), weight));
-        break;
-    }
-    if (random() % 6 == 0) g.output(fmt::format("early {}", i), rows.back());
-  }
-  g.output("last", rows.back());
-  return g;
-}
-
 TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
   std::mt19937 random(11);
   const auto backend = backend::make_backend("cpu", {.threads = 2});
@@ -282,6 +234,7 @@ TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
     const auto graph = std::make_shared<Graph>(random_graph(random));
     const int64_t most = 1 + static_cast<int64_t>(random() % 9);
     const auto plan = compile(graph, tokens(most), StepClass::decode, *backend);
+    ASSERT_TRUE(PlanPlayer(*plan).play()) << round;
     ASSERT_GE(plan->bytes[0].arena, plan->bytes[0].live);
     ASSERT_LE(plan->bytes[0].arena, 2 * plan->bytes[0].live);
     for (size_t i = 0; i < plan->places.size(); ++i) {
@@ -316,32 +269,80 @@ TEST(Plan, RandomGraphsGiveWhatStorageOfTheirOwnGives) {
   EXPECT_GT(shared, 1000) << "ops that ran in place";
 }
 
-TEST(Plan, ModelGraphsTakeAtMost15PercentMoreThanTheirLowerBound) {
-  const NullBackend backend;
-  int graphs = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(INGOT_SOURCE_DIR) / "tests/model")) {
-    if (entry.path().filename() != "config.json") continue;
-    const model::Model model(
-        std::make_shared<format::HfFolder>(format::HfFolder::open(entry.path().parent_path().string())));
-    for (int64_t rows : {1, 17, 512}) {
-      DimValues bucket;
-      bucket[Symbol::tokens] = rows;
-      bucket[Symbol::sequences] = std::min<int64_t>(rows, 17);
-      bucket[Symbol::pages] = 9;
-      bucket[Symbol::logit_rows] = std::min<int64_t>(rows, 17);
-      bucket[Symbol::cache_pages] = 200;
-      bucket[Symbol::slots] = 17;
-      for (const auto& graph : {model.logits_graph(), model.token_graph()}) {
-        const auto plan = compile(graph, bucket, StepClass::prefill, backend);
-        EXPECT_GE(plan->bytes[0].arena, plan->bytes[0].live) << entry.path();
-        EXPECT_LE(static_cast<double>(plan->bytes[0].arena), 1.15 * static_cast<double>(plan->bytes[0].live))
-            << entry.path();
-        ++graphs;
+class ModelPlans : public testing::TestWithParam<const char*> {
+ protected:
+  /// Calls with every graph and bucket of every model of tests/model.
+  static int for_each(const std::function<void(const std::shared_ptr<const Graph>&, const DimValues&)>& f) {
+    int graphs = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(INGOT_SOURCE_DIR) / "tests/model")) {
+      if (entry.path().filename() != "config.json") continue;
+      const model::Model model(
+          std::make_shared<format::HfFolder>(format::HfFolder::open(entry.path().parent_path().string())));
+      for (int64_t rows : {1, 17, 512}) {
+        DimValues bucket;
+        bucket[Symbol::tokens] = rows;
+        bucket[Symbol::sequences] = std::min<int64_t>(rows, 17);
+        bucket[Symbol::pages] = 9;
+        bucket[Symbol::logit_rows] = std::min<int64_t>(rows, 17);
+        bucket[Symbol::cache_pages] = 200;
+        bucket[Symbol::slots] = 17;
+        for (const auto& graph : {model.logits_graph(), model.token_graph()}) {
+          SCOPED_TRACE(entry.path().string() + ", rows " + std::to_string(rows));
+          f(graph, bucket);
+          ++graphs;
+        }
       }
     }
+    return graphs;
   }
+  static CompileOptions options() {
+    CompileOptions options;
+    if (GetParam() == std::string("unfused")) options.no_fuse = {"all"};
+    return options;
+  }
+};
+
+TEST_P(ModelPlans, TakeAtMost15PercentMoreThanTheirLowerBoundAndNeverOverwriteWhatIsRead) {
+  NullBackend backend;
+  const Device device{.backend = &backend, .name = "null"};
+  double worst = 1;
+  const int graphs = for_each([&](const auto& graph, const DimValues& bucket) {
+    for (const StepClass step : {StepClass::prefill, StepClass::decode}) {
+      const auto plan = compile(graph, bucket, step, {&device, 1}, options());
+      EXPECT_GE(plan->bytes[0].arena, plan->bytes[0].live);
+      const double ratio =
+          static_cast<double>(plan->bytes[0].arena) / static_cast<double>(plan->bytes[0].live);
+      worst = std::max(worst, ratio);
+      EXPECT_LE(ratio, 1.15);
+      EXPECT_TRUE(PlanPlayer(*plan).play());
+    }
+  });
   EXPECT_GE(graphs, 6 * 12);
+  std::printf("%s: at most %.3f of the lower bound in %d graphs\n", GetParam(), worst, graphs);
 }
+
+TEST_P(ModelPlans, SplitByLayersKeepTheirValuesAndCaches) {
+  NullBackend near;
+  NullBackend far({.name = "far", .shares_host_memory = false});
+  const std::vector<Device> devices{{.backend = &near, .name = "null"}, {.backend = &far, .name = "far"}};
+  CompileOptions split = options();
+  split.layers = {{.first = 1, .last = 1000, .device = "far"}};
+  for_each([&](const auto& graph, const DimValues& bucket) {
+    const auto plan = compile(graph, bucket, StepClass::decode, devices, split);
+    EXPECT_TRUE(PlanPlayer(*plan).play());
+    EXPECT_GT(plan->bytes[1].states, 0U);
+    EXPECT_GT(plan->bytes[1].weights, 0U);
+    EXPECT_FALSE(plan->transfers.empty());
+    for (const PlannedLaunch& launch : plan->launches) {
+      const graph::Node& node = plan->graph->node(launch.node);
+      EXPECT_EQ(launch.device, node.layer >= 1 ? 1 : 0) << node.name;
+    }
+    EXPECT_TRUE(plan->notes.empty());
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ModelPlans, testing::Values("fused", "unfused"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace ingot::exec

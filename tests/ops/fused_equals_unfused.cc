@@ -11,7 +11,6 @@ namespace {
 
 using graph::Graph;
 using graph::Node;
-using graph::NodeKind;
 using graph::Value;
 using opcases::OpCase;
 
@@ -21,6 +20,7 @@ constexpr StepClass kSteps[] = {StepClass::prefill, StepClass::decode};
 void launch_node(Backend& backend, const Graph& graph, const Node& node, const std::vector<Tensor>& inputs,
                  const Tensor& output, StepClass step) {
   std::vector<graph::TensorType> types;
+  types.reserve(node.inputs.size());
   for (Value input : node.inputs) types.push_back(graph.type(input));
   const backend::Kernel* kernel =
       backend.find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = step});
@@ -51,6 +51,7 @@ std::vector<std::byte> run_unfused(Backend& backend, const BuiltCase& built, Ste
     const Node& node = graph.nodes()[i];
     Tensor output{.data = nullptr, .dtype = node.type.dtype, .shape = node.type.bind(built.dims)};
     std::vector<Tensor> operands;
+    operands.reserve(node.inputs.size());
     for (Value input : node.inputs) operands.push_back(tensors[static_cast<size_t>(input.id)]);
     if (const auto alias = node.op->alias_of()) {
       output.data = operands[static_cast<size_t>(*alias)].data;

@@ -11,7 +11,7 @@ namespace ingot::null {
 
 struct NullOptions {
   std::string name = "null";
-  std::vector<std::string_view> without;  // ops that it has no kernel for
+  std::vector<std::string_view> without = {};  // ops that it has no kernel for
   int64_t memory_bytes = int64_t{1} << 40;
   bool shares_host_memory = true;
   backend::Peaks peaks = {.read_gbps = 1, .f32_gflops = 1};

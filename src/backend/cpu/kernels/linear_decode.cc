@@ -121,12 +121,13 @@ int64_t units_of(int64_t outputs, int64_t unit) {
 }
 
 /// Chunks of even size: a whole number for each thread, up to eight, so that a slow core does not hold up the
-/// others, of 64 KiB of weights or more, so that the stream is seldom broken. Fewer threads for little work.
-int64_t chunks_of(int64_t bytes, int threads) {
+/// others, of 64 KiB of weights or more, so that the stream is seldom broken. A thread that has less to do
+/// than to read 16 KiB once is not worth its wake-up.
+int64_t chunks_of(int64_t weight_bytes, int64_t rows, int threads) {
   constexpr int64_t kChunkBytes = int64_t{64} << 10;
   constexpr int64_t kLeastBytes = int64_t{16} << 10;
-  const int64_t a_thread = std::clamp<int64_t>(bytes / (threads * kChunkBytes), 1, 8);
-  return std::clamp<int64_t>(bytes / kLeastBytes, 1, a_thread * threads);
+  const int64_t a_thread = std::clamp<int64_t>(weight_bytes / (threads * kChunkBytes), 1, 8);
+  return std::clamp<int64_t>(weight_bytes * rows / kLeastBytes, 1, a_thread * threads);
 }
 
 void run(ThreadPool& pool, const DecodeLinear& linear) {
@@ -140,7 +141,7 @@ void run(ThreadPool& pool, const DecodeLinear& linear) {
   }
   int64_t units = 0;
   for (size_t i = 0; i < shared; ++i) units += units_of(linear.parts[i].outputs(), unit);
-  const int64_t chunks = std::min(units, chunks_of(bytes, pool.threads()));
+  const int64_t chunks = std::min(units, chunks_of(bytes, linear.x.rows, pool.threads()));
   const auto outputs = HWY_DYNAMIC_DISPATCH(linear_outputs);
   pool.parallel_for(chunks, 1, [&](int64_t chunk, int64_t /*end*/) {
     const int64_t begin = chunk * units / chunks;

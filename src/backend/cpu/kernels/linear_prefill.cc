@@ -86,7 +86,7 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
   const std::span<const PrefillPart> parts = job.gated ? job.parts.first(1) : job.parts;
   int64_t outputs = 0;
   for (const PrefillPart& part : parts) outputs += part.outputs;
-  const int64_t share = outputs / (4 * pool.threads()) / kOutputStep * kOutputStep;
+  const int64_t share = outputs / (int64_t{4} * pool.threads()) / kOutputStep * kOutputStep;
   const int64_t block = std::clamp(share, kOutputStep, kBlockOutputs / job.segments());
   const auto run_block = HWY_DYNAMIC_DISPATCH(prefill_block);
   std::atomic<int64_t> next{0};

@@ -155,7 +155,7 @@ void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch
                          .keys = launch.results[0],
                          .values = launch.results[1]};
   const int64_t most = rows * (form.q_width() + 2 * form.kv_width()) / kSerialElements;
-  const int64_t shares = std::clamp<int64_t>(most, 1, 4 * pool.threads());
+  const int64_t shares = std::clamp<int64_t>(most, 1, int64_t{4} * pool.threads());
   const auto place = HWY_DYNAMIC_DISPATCH(place_share);
   pool.parallel_for(shares, 1, [&](int64_t begin, int64_t end) {
     for (int64_t share = begin; share < end; ++share) place(places, share, shares);

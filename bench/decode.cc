@@ -1,6 +1,6 @@
-// Fused kernels beside the unfused kernels of their definitions, over the op cases that are worth timing: one
-// row as a decode step, many as a prefill step. GB/s, GFLOP/s and share, of the read bandwidth measured in
-// this run, are those of the fused op's least work in its fastest run.
+// Fused kernels beside the unfused kernels of their definitions in a decode step of one row, over the op
+// cases that are worth timing. GB/s and share, of the read bandwidth measured in this run, are those of the
+// fused op's least traffic in its fastest run.
 //
 // Weights come from memory, as in a model: each launch takes the next of several copies.
 #include <benchmark/benchmark.h>
@@ -141,14 +141,13 @@ struct Copies {
 /// of a pair; the fastest run of each is its own time.
 void run_case(benchmark::State& state, const opcases::OpCase& op_case) {
   const opcases::BuiltCase built = build(op_case);
-  const StepClass step = built.dims[graph::Symbol::tokens] == 1 ? StepClass::decode : StepClass::prefill;
   const graph::Cost cost = built.cost();
   const double bytes = cost.bytes_read + cost.bytes_written;
   Copies fused;
   Copies unfused;
   for (size_t i = 0; i <= kCopiedBytes / static_cast<size_t>(bytes); ++i) {
-    fused.programs.push_back(std::make_unique<Program>(cpu(), built, step, true));
-    unfused.programs.push_back(std::make_unique<Program>(cpu(), built, step, false));
+    fused.programs.push_back(std::make_unique<Program>(cpu(), built, StepClass::decode, true));
+    unfused.programs.push_back(std::make_unique<Program>(cpu(), built, StepClass::decode, false));
   }
   for (auto _ : state) {
     unfused.run();
@@ -159,13 +158,13 @@ void run_case(benchmark::State& state, const opcases::OpCase& op_case) {
   state.counters["gain"] = unfused.least / fused.least;
   state.counters["launches"] = static_cast<double>(unfused.programs[0]->launches());
   state.counters["GB/s"] = bytes * 1e-9 / fused.least;
-  state.counters["GFLOP/s"] = cost.flops * 1e-9 / fused.least;
   state.counters["share"] = bytes * 1e-9 / fused.least / read_gbps();
 }
 
 [[maybe_unused]] const bool registered = [] {
   for (const opcases::OpCase& op_case : opcases::all_cases()) {
-    if (!op_case.is_speed_case || graph::as_fused(build(op_case).op()) == nullptr) continue;
+    if (!op_case.is_speed_case || op_case.dims[graph::Symbol::tokens] != 1) continue;
+    if (graph::as_fused(build(op_case).op()) == nullptr) continue;
     benchmark::RegisterBenchmark(op_case.name.c_str(), [=](benchmark::State& s) { run_case(s, op_case); })
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
