@@ -43,6 +43,7 @@ class Samples {
   }
   std::vector<double> medians() const {
     std::vector<double> medians;
+    medians.reserve(samples_.size());
     for (const auto& samples : samples_) medians.push_back(median(samples));
     return medians;
   }
