@@ -95,7 +95,10 @@ CLI::Option* add_list(CLI::App& verb, const std::string& name, const std::string
     for (const std::string& value : values) read(value);
     return true;
   };
-  return verb.add_option(name, read_all, help)->type_name(type)->expected(1, 1000)->allow_extra_args(false);
+  return verb.add_option(name, read_all, help)
+      ->type_name(type)
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(false);
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ TEST_F(BadOption, Layers) {
   }
   expect_run_refuses({"--layers", "1-0=cpu"}, {"layers", "1-0"});
   expect_run_refuses({"--layers", "0-1=cpu,1-1=cpu"}, {"layers", "overlap", "0-1 and 1-1"});
-  expect_run_refuses({"--layers", "1=cpu", "--layers", "0-1=cpu"}, {"layers", "overlap", "0-1 and 1-1"});
+  expect_run_refuses({"--layers", "1=cpu", "--layers", "0-1=cpu"}, {"layers", "overlap", "1-1 and 0-1"});
   expect_run_refuses({"--layers", "0-2=cpu"}, {"layers", "0 to 1", "0-2"});
   expect_run_refuses({"--layers", "0-1=toaster"}, {"layers", "(cpu)", "'toaster'"});
   expect_run_refuses({"--layers", "0-1=cuda"}, {"layers", "(cpu)", "'cuda'"});
@@ -154,6 +154,34 @@ TEST_F(BadOption, Memory) {
 TEST_F(BadOption, NoFuse) {
   for (const char* list : {"", ",", "all,"}) {
     expect_run_refuses({"--no-fuse", list}, {"--no-fuse: expected PASS[,PASS]", list});
+  }
+  expect_run_refuses({"--no-fuse", "glu,teleport"}, {"no-fuse", "linear_add, ", "'teleport'"});
+  expect_run_refuses({"--no-fuse", "glu", "--no-fuse", "teleport"}, {"no-fuse", "'teleport'"});
+}
+
+TEST_F(BadOption, Stats) {
+  expect_run_refuses({"--stats=xml"}, {"--stats", "--stats=json", "'xml'"});
+}
+
+TEST_F(BadOption, InspectJsonAndTensors) {
+  expect_refused(ingot({"inspect", "-m", folder.path(), "--json"}), {"--json", "--memory"});
+  expect_refused(ingot({"inspect", "-m", folder.path(), "--memory", "--tensors"}), {"--tensors", "--memory"});
+}
+
+TEST_F(BadOption, EveryVerbWithAModelReadsCompileOptions) {
+  folder.write("text", std::string(40, 'x'));
+  const std::vector<std::vector<std::string>> verbs = {
+      {"run", "-m", folder.path(), "the"},
+      {"inspect", "-m", folder.path()},
+      {"inspect", "--memory", "-m", folder.path()},
+      {"tokenize", "-m", folder.path(), "the"},
+      {"perplexity", "-m", folder.path(), folder.path("text")},
+      {"bench", "-m", folder.path(), "-p", "4", "-n", "2"}};
+  for (std::vector<std::string> arguments : verbs) {
+    arguments.insert(arguments.end(), {"--device", "toaster"});
+    expect_refused(ingot(arguments), {"device", "'toaster'"});
+    arguments[arguments.size() - 2] = "--no-fuse";
+    expect_refused(ingot(arguments), {"no-fuse", "'toaster'"});
   }
 }
 

@@ -56,7 +56,7 @@ TEST(Inspect, ParametersAndWeightsAreTheSumOverTheSafetensorsHeaders) {
   std::snprintf(expected, sizeof expected, "%.2f M, bf16 (%.2f M)", static_cast<double>(parameters) * 1e-6,
                 static_cast<double>(parameters) * 1e-6);
   EXPECT_EQ(row(result, "parameters"), expected);
-  std::snprintf(expected, sizeof expected, "%.1f MiB, mapped", static_cast<double>(bytes) / (1 << 20));
+  std::snprintf(expected, sizeof expected, "%.1f MiB  mapped", static_cast<double>(bytes) / (1 << 20));
   EXPECT_THAT(row(result, "weights"), HasSubstr(expected));
   EXPECT_EQ(row(result, "tensors"), std::to_string(tensors));
 }
@@ -65,9 +65,13 @@ TEST(Inspect, MemoryLinesAddUp) {
   const Result result = ingot({"inspect", "--context", "1024"});
   expect_success(result);
   double sum = 0;
-  for (const char* name : {"weights", "KV cache", "activations", "program"}) {
+  for (const char* name : {"weights", "KV cache", "activations", "workspace", "program"}) {
     EXPECT_THAT(row(result, name), HasSubstr("MiB")) << name;
     sum += std::stod(row(result, name));
+  }
+  for (const char* name : {"token counts", "step inputs"}) {
+    EXPECT_THAT(row(result, name), HasSubstr("KiB")) << name;
+    sum += std::stod(row(result, name)) / 1024;
   }
   EXPECT_NEAR(std::stod(row(result, "total")), sum, 0.25);
   // 8 layers, keys and values, 2 heads of 64 dimensions, f32, 1024 tokens and a spare page of 32.
