@@ -43,6 +43,7 @@ class Samples {
   }
   std::vector<double> medians() const {
     std::vector<double> medians;
+    medians.reserve(samples_.size());
     for (const auto& samples : samples_) medians.push_back(median(samples));
     return medians;
   }
@@ -232,8 +233,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    serve::Stepper stepper(impl_->model, impl_->devices.devices, serve::Head::tokens, limits,
-                           impl_->options.compile, impl_->devices.missing);
+    serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, limits);
     RepeatedStep repeated(stepper, shape, impl_->info.vocab);
     times.emplace_back(repeated.plan());
     explanation.steps.push_back(explain_step(repeated, shape, options, predicted, times.back()));

@@ -14,9 +14,8 @@ namespace {
 std::string printable(std::string_view text, bool lines = false) {
   std::string clean;
   for (char c : text) {
-    if (lines && c == '\n') {
-      clean += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    if (is_control && !(lines && c == '\n')) {
       clean += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
       clean += c;

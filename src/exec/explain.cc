@@ -206,20 +206,25 @@ void set_share(ExplainRow& row, const ExplainDevice& device) {
 }
 
 void set_prediction_error(ExplainStep& step) {
-  std::vector<const ExplainRow*> rows;
+  struct Times {
+    double measured_us = 0;
+    double predicted_us = 0;
+  };
+  std::vector<Times> rows;
   double measured = 0;
   for (const ExplainRow& row : step.rows) {
-    if (!row.measured_us || !row.predicted_us || *row.measured_us <= 0) continue;
-    rows.push_back(&row);
-    measured += *row.measured_us;
+    const double measured_us = row.measured_us.value_or(0);
+    if (!row.predicted_us || measured_us <= 0) continue;
+    rows.push_back({.measured_us = measured_us, .predicted_us = *row.predicted_us});
+    measured += measured_us;
   }
-  std::ranges::stable_sort(rows, std::greater(), [](const ExplainRow* row) { return *row->measured_us; });
+  std::ranges::stable_sort(rows, std::greater(), &Times::measured_us);
   std::vector<double> errors;
   double covered = 0;
-  for (const ExplainRow* row : rows) {
+  for (const Times& row : rows) {
     if (covered >= 0.9 * measured) break;
-    covered += *row->measured_us;
-    errors.push_back(std::abs(*row->predicted_us - *row->measured_us) / *row->measured_us);
+    covered += row.measured_us;
+    errors.push_back(std::abs(row.predicted_us - row.measured_us) / row.measured_us);
   }
   if (errors.empty()) return;
   std::ranges::sort(errors);
