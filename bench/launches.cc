@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
   backend.costs = &calibration.costs;
   auto model =
       std::make_shared<model::Model>(std::make_shared<format::HfFolder>(format::HfFolder::open(argv[1])));
-  constexpr int64_t kSteps = 24;
+  constexpr int64_t kSteps = 120;
   serve::Stepper stepper(model, backend, serve::Head::tokens,
                          {.sequences = 1,
                           .context = prompt + kSteps + 1,
@@ -175,7 +175,7 @@ int main(int argc, char** argv) {
     part.logit_rows = 1;
     stepper.run(step, {&part, 1});
   };
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 20; ++i) {
     feed(StepClass::prefill, 0, prompt);
     if (i == 0) backend.timed.clear();  // warm-up
   }

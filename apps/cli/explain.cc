@@ -46,6 +46,7 @@ void choose_steps(Options& options) {
 void explain(Options options) {
   choose_steps(options);
   options.explain.profile = !options.no_profile;
+  options.explain.notice = [](std::string_view line) { fmt::print(stderr, "ingot: {}\n", line); };
   options.explain.context = options.model.load.context;
   File page(nullptr, &std::fclose);
   if (!options.html.empty()) {

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ingot {
@@ -18,9 +20,11 @@ struct ExplainOptions {
   int64_t batch = 1;          // sequences of the decode step
   int64_t context = 0;        // tokens each decoding sequence sees; 0: the prompt and one more
   int repetitions = 0;        // medians are over these; 0: as many as fit in half a second, 5 to 50
-  /// Measure: each launch alone, the whole step, and the devices' roofs. Without it there are only
-  /// predictions.
+  /// Measure: each launch alone, the whole step, the devices' roofs, and how fast their kernels are where no
+  /// calibration says so. Without it there are only predictions, of devices that are calibrated.
   bool profile = true;
+  /// Gets one line, without an end, for each thing worth knowing: that a device is calibrated now.
+  std::function<void(std::string_view line)> notice = {};
 };
 
 /// A device of the plan, with what it can do at most: measured in the same run, 0 without profiling.

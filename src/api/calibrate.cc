@@ -8,6 +8,7 @@ namespace {
 
 std::vector<MeasuredRate> points_of(const exec::RateCurve& curve) {
   std::vector<MeasuredRate> points;
+  points.reserve(curve.points.size());
   for (const exec::RateCurve::Point& point : curve.points)
     points.push_back({.size = point.size, .rate = point.rate});
   return points;
@@ -38,7 +39,9 @@ CalibrationReport calibrate(const CalibrateOptions& options) {
                            .transfer_us = costs.transfer_us,
                            .transfer_gbps = costs.transfer_gbps,
                            .kernels = {}};
+  report.gflops.reserve(costs.gflops.size());
   for (const exec::TypeRate& rate : costs.gflops) report.gflops.emplace_back(rate.dtype, rate.gflops);
+  report.kernels.reserve(costs.kernels.size());
   for (const exec::KernelCosts& kernel : costs.kernels) {
     report.kernels.push_back({.op = kernel.op,
                               .kernel = kernel.kernel,

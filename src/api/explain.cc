@@ -6,6 +6,7 @@
 
 #include "api/llm_impl.h"
 #include "base/check.h"
+#include "exec/calibrate.h"
 
 namespace ingot {
 namespace {
@@ -60,8 +61,9 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  RepeatedStep(serve::Stepper stepper, int64_t vocab, const StepShape& shape)
-      : shape_(shape), stepper_(std::move(stepper)) {
+  /// `stepper` outlives it.
+  RepeatedStep(serve::Stepper& stepper, const StepShape& shape, int64_t vocab)
+      : shape_(shape), stepper_(stepper) {
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
       pages_.back().grow(shape.context);
@@ -121,15 +123,45 @@ class RepeatedStep {
   }
 
   StepShape shape_;
-  serve::Stepper stepper_;
+  serve::Stepper& stepper_;
   std::vector<kv::SequencePages> pages_;
   std::vector<int32_t> tokens_;
   std::vector<serve::StepSequence> parts_;
 };
 
+/// The devices with what predictions need: a calibration each, measured now where there is none and measuring
+/// is wanted. The plans stay those that were made without.
+struct Predicted {
+  Predicted(std::span<const exec::Device> planned, const ExplainOptions& options)
+      : devices(planned.begin(), planned.end()) {
+    for (exec::Device& device : devices) {
+      if (device.costs != nullptr) continue;
+      exec::CalibrationOptions how;
+      how.notice = options.notice;
+      std::optional<exec::Calibration> calibration;
+      if (options.profile) {
+        calibration = exec::load_or_calibrate(*device.backend, how);
+      } else {
+        calibration = exec::load_calibration(*device.backend, how);
+      }
+      if (!calibration) {
+        notes.push_back(device.name + " is not calibrated (ingot calibrate), so nothing is predicted for it");
+        continue;
+      }
+      device.calibration_hash = calibration->hash();
+      costs.push_back(std::make_unique<exec::DeviceCosts>(std::move(calibration->costs)));
+      device.costs = costs.back().get();
+    }
+  }
+  std::vector<exec::Device> devices;
+  std::vector<std::string> notes;
+  std::vector<std::unique_ptr<exec::DeviceCosts>> costs;
+};
+
 ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const ExplainOptions& options,
-                         std::span<const exec::Device> devices, std::span<const ExplainDevice> limits) {
-  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), devices);
+                         const Predicted& predicted, LaunchTimes& times) {
+  ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), predicted.devices);
+  step.notes.insert(step.notes.end(), predicted.notes.begin(), predicted.notes.end());
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();
@@ -138,14 +170,12 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
                                                   : std::clamp(static_cast<int>(kSecondsPerStep / once),
                                                                kLeastRepetitions, kMostRepetitions);
   std::vector<double> steps;
-  LaunchTimes times(repeated.plan());
   for (int i = 0; i < repetitions; ++i) {
     // In turn: other users of a shared machine slow both alike.
     steps.push_back(repeated.timed_us());
     repeated.profile(times);
   }
   step.step_us = median(steps);
-  exec::add_times(step, times.launches.medians(), times.transfers.medians(), limits);
   return step;
 }
 
@@ -172,16 +202,19 @@ Explanation LLM::explain(const ExplainOptions& options) {
   explanation.layers = impl_->info.layers;
   explanation.parameters = impl_->info.parameters;
   explanation.repetitions = options.repetitions;
-  const std::vector<exec::Device>& devices = impl_->devices.devices;
-  for (const exec::Device& device : devices) {
-    ExplainDevice explained{.name = device.name, .description = device.backend->limits().device};
-    if (options.profile) {
-      const backend::Peaks peaks = device.backend->measure_peaks();
-      explained.read_gbps = peaks.read_gbps;
-      explained.f32_gflops = peaks.f32_gflops;
+  const Predicted predicted(impl_->devices.devices, options);
+  for (const exec::Device& device : predicted.devices)
+    explanation.devices.push_back({.name = device.name, .description = device.backend->limits().device});
+  // A limit is the most that was seen: before the steps and after them.
+  const auto measure_limits = [&] {
+    for (size_t i = 0; options.profile && i < predicted.devices.size(); ++i) {
+      const backend::Peaks peaks = predicted.devices[i].backend->measure_peaks();
+      ExplainDevice& device = explanation.devices[i];
+      device.read_gbps = std::max(device.read_gbps, peaks.read_gbps);
+      device.f32_gflops = std::max(device.f32_gflops, peaks.f32_gflops);
     }
-    explanation.devices.push_back(std::move(explained));
-  }
+  };
+  measure_limits();
 
   std::vector<StepShape> shapes;
   if (options.decode) {
@@ -194,12 +227,22 @@ Explanation LLM::explain(const ExplainOptions& options) {
                       .tokens = std::min(prompt, api::kPrefillTokens),
                       .context = prompt});
   }
+  std::vector<LaunchTimes> times;
   for (const StepShape& shape : shapes) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
-    RepeatedStep repeated(impl_->make_stepper(serve::Head::tokens, limits), impl_->info.vocab, shape);
-    explanation.steps.push_back(explain_step(repeated, shape, options, devices, explanation.devices));
+    serve::Stepper stepper(impl_->model, impl_->devices.devices, serve::Head::tokens, limits,
+                           impl_->options.compile, impl_->devices.missing);
+    RepeatedStep repeated(stepper, shape, impl_->info.vocab);
+    times.emplace_back(repeated.plan());
+    explanation.steps.push_back(explain_step(repeated, shape, options, predicted, times.back()));
+  }
+  if (!options.profile) return explanation;
+  measure_limits();
+  for (size_t i = 0; i < times.size(); ++i) {
+    exec::add_times(explanation.steps[i], times[i].launches.medians(), times[i].transfers.medians(),
+                    explanation.devices);
   }
   return explanation;
 }

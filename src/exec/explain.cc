@@ -257,7 +257,10 @@ ExplainStep explain(const Plan& plan, const graph::DimValues& dims, std::span<co
   for (const ExplainRow& row : step.rows) add(step.predicted_us, row.predicted_us);
   step.totals = totals_of(step.rows);
   step.notes = plan.notes;
-  step.calibration = plan.calibration_hash;
+  for (const Device& device : devices) {
+    if (device.calibration_hash.empty()) continue;
+    step.calibration += (step.calibration.empty() ? "" : "+") + device.calibration_hash;
+  }
   for (size_t i = 0; i < plan.bytes.size(); ++i) {
     const DeviceBytes& bytes = plan.bytes[i];
     step.memory.push_back({.device = i < plan.devices.size() ? plan.devices[i] : "host",

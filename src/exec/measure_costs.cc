@@ -25,7 +25,7 @@ constexpr int64_t kKvHeads = 4;
 
 constexpr int kLeastRounds = 3;
 constexpr int kMostRounds = 6;
-constexpr double kMostSeconds = 4;  // no round begins after so long
+constexpr double kMostSeconds = 6;  // no round begins after so long
 
 // Working sets from a core's cache to far beyond the last one.
 constexpr double kSets[] = {1 * kMiB, 4 * kMiB, 12 * kMiB, 24 * kMiB, 48 * kMiB, 128 * kMiB, 512 * kMiB};

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "exec/far_backend.h"
 #include "serve/engine.h"
 #include "serve/sequences.h"
 
@@ -150,6 +151,29 @@ TEST_P(Allocations, NoneWhilePrefilling) {
   while (engine.prefill_waits()) engine.step();
   const int64_t found = count.get();
   EXPECT_EQ(found, 0);
+}
+
+TEST_P(Allocations, NoneWhileDecodingAcrossTwoMemories) {
+  const auto model = load_model(checkpoint(GetParam()));
+  cpu::CpuBackend cpu(1);
+  exec::FarBackend far("far");
+  const std::vector<exec::Device> devices{{.backend = &cpu, .name = "cpu"}, {.backend = &far, .name = "far"}};
+  CompileOptions options;
+  options.layers = {{.first = 1, .last = 1000, .device = "far"}};
+  Engine engine(model, devices,
+                {.sequences = 1, .context = 60, .prefill_tokens = 16, .cache_tokens = 0, .prefill_rows = 0},
+                options);
+  Request request;
+  request.prompt = random_tokens(1, 5, model->dimensions().vocab);
+  engine.add(std::move(request));
+  engine.step();
+  engine.step();
+  const Count count;
+  for (int i = 0; i < 40; ++i) engine.step();  // across a page's end
+  const int64_t found = count.get();
+  EXPECT_EQ(found, 0);
+  EXPECT_GT(engine.stepper().statistics().transfers, 40U);
+  EXPECT_FALSE(engine.idle());
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, Allocations,

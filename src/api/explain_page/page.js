@@ -133,7 +133,7 @@ function showTimeline(step) {
   const svg = element('svg', {viewBox: `0 0 1360 ${bottom + 38}`, width: 1360});
   for (const tick of isMeasured || isPredicted ? ticks(total, 10) : []) {
     svg.append(element('line', {class: 'grid', x1: x(tick), x2: x(tick), y1: 0, y2: bottom}),
-               element('text', {class: 'muted', x: x(tick), y: bottom + 14}, time(tick).replace('.0 µs', ' µs')));
+               element('text', {class: 'muted', x: x(tick), y: bottom + 14, 'text-anchor': x(tick) > 1310 ? 'end' : 'start'}, time(tick).replace('.0 µs', ' µs')));
   }
   let at = 0, layerStart = 0, layer = -1;
   const closeLayer = () => {
@@ -189,11 +189,11 @@ function layOut(rows) {
 
 function showGraph(step) {
   const nodes = layOut(visibleRows(step));
-  const width = 232, height = 50, gapX = 22, gapY = 24;
+  const width = 208, height = 50, gapX = 16, gapY = 24;
   const ranks = [];
   for (const node of nodes) (ranks[node.rank] ??= []).push(node);
   const widest = Math.max(1, ...ranks.map((rank) => rank?.length ?? 0));
-  const centre = 70 + widest * (width + gapX) / 2;
+  const centre = 44 + widest * (width + gapX) / 2;
   let y = 30, layer = -1;
   for (const rank of ranks) {
     if (!rank) continue;
@@ -206,14 +206,15 @@ function showGraph(step) {
     y += height + gapY;
   }
   const svg = element('svg', {width: 2 * centre, height: y + 50, viewBox: `0 0 ${2 * centre} ${y + 50}`});
+  const names = [];
   for (const each of new Set(nodes.map((node) => node.row.layer))) {
     const members = nodes.filter((node) => node.row.layer === each);
     if (each < 0) continue;
     const top = Math.min(...members.map((node) => node.y)) - 28;
     const left = Math.min(...members.map((node) => node.x)) - width / 2 - 18;
     svg.append(element('rect', {class: 'layer', x: left, y: top, rx: 8, width: 2 * (centre - left),
-                                height: Math.max(...members.map((node) => node.y)) + height + 10 - top}),
-               element('text', {class: 'muted', x: left + 10, y: top + 16}, layerName(members[0].row.members)));
+                                height: Math.max(...members.map((node) => node.y)) + height + 10 - top}));
+    names.push(element('text', {class: 'muted name', x: left + 10, y: top + 17}, layerName(members[0].row.members)));
   }
   for (const node of nodes) for (const from of node.inputs) svg.append(edge(from, node, height, width));
   for (const output of step.outputs) {
@@ -223,6 +224,7 @@ function showGraph(step) {
                element('rect', {class: 'pill', x: from.x - 45, y: y + 6, width: 90, height: 26, rx: 13}),
                element('text', {x: from.x, y: y + 23, 'text-anchor': 'middle'}, output.name));
   }
+  svg.append(...names);
   for (const node of nodes) svg.append(drawNode(node, width, height));
   byId('graph').replaceChildren(svg);
 }
@@ -231,7 +233,7 @@ function edge(from, to, height, width) {
   const x1 = from.x, y1 = from.y + height, x2 = to.x, y2 = to.y;
   const span = to.rank - from.rank, middle = (y1 + y2) / 2;
   // Long edges bow around what lies between: from outside the layers on the left, else on the right.
-  const bow = (width / 2 + 12 + Math.min(46, 7 * span)) * (from.row.layer < 0 && to.row.layer >= 0 && from.x <= to.x ? -1 : 1);
+  const bow = (width / 2 + 12 + Math.min(28, 6 * span)) * (from.row.layer < 0 && to.row.layer >= 0 && from.x <= to.x ? -1 : 1);
   const path = span === 1 ? `M${x1},${y1} C${x1},${middle} ${x2},${middle} ${x2},${y2}`
       : `M${x1},${y1} C${x1},${y1 + 18} ${x2 + bow},${y1} ${x2 + bow},${y1 + 34} V${y2 - 34} C${x2 + bow},${y2 - 4} ${x2},${y2 - 18} ${x2},${y2}`;
   return element('path', {class: 'edge', d: path, 'data-ends': `${key(from.row)} ${key(to.row)}`});
@@ -245,7 +247,7 @@ function drawNode({row, x, y}, width, height) {
       element('rect', {x: left + 1, y: y + 6, width: 4, height: height - 12, rx: 2, fill: colour(row)}),
       element('text', {class: 'op', x: left + 13, y: y + 19}, row.op),
       element('text', {x: left + width - 10, y: y + 19, 'text-anchor': 'end'}, time(row.measured_us ?? row.predicted_us)),
-      element('text', {class: 'muted', x: left + 13, y: y + 35}, details.length > 34 ? details.slice(0, 33) + '…' : details),
+      element('text', {class: 'muted', x: left + 13, y: y + 35}, details.length > 31 ? details.slice(0, 30) + '…' : details),
       element('rect', {class: 'track', x: left + 13, y: y + height - 8, width: width - 26, height: 3, rx: 1.5}),
       element('rect', {x: left + 13, y: y + height - 8, width: shown * (width - 26), height: 3, rx: 1.5, fill: colour(row)})), row);
 }
