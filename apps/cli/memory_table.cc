@@ -33,6 +33,7 @@ void print_line(const std::string& name, const std::vector<std::string>& cells, 
 
 std::vector<std::string> cells_of(const MemoryPlan& plan, int64_t DeviceMemoryPlan::*bytes) {
   std::vector<std::string> cells;
+  cells.reserve(plan.devices.size());
   for (const DeviceMemoryPlan& device : plan.devices) cells.push_back(human_bytes(device.*bytes));
   return cells;
 }
@@ -60,6 +61,7 @@ void print_memory(const MemoryPlan& plan) {
   fmt::print("memory for {} of {} tokens\n", plural(plan.sequences, "sequence"), plan.context);
   if (plan.devices.size() > 1) {
     std::vector<std::string> names;
+    names.reserve(plan.devices.size());
     for (const DeviceMemoryPlan& device : plan.devices) names.push_back(device.name);
     print_line("", names, "");
   }

@@ -209,6 +209,8 @@ void MemoryPlanner::refuse(const Need& need, int64_t context, int64_t sequences)
   });
   // A cap that no device's own sum exceeds still left no way to route.
   const DeviceMemoryPlan& device = full == need.devices.end() ? need.devices.front() : *full;
+  const auto cap = options_.memory.find(device.name);
+  const bool is_capped = cap != options_.memory.end() && cap->second == device.capacity;
   const int64_t smaller_context = largest_context(sequences);
   const int64_t fewer_sequences = sequences > 1 ? most_sequences(context) : 0;
   std::vector<std::string> ways;
@@ -225,7 +227,7 @@ void MemoryPlanner::refuse(const Need& need, int64_t context, int64_t sequences)
   if (ways.size() == 2) advice += ", or " + ways[1];
   fail(ErrorCode::invalid_argument, "memory: needs {} at context {} with {}, the {} has {}{}; {}",
        bytes_text(taken(device)), context, sequences_text(sequences), device.name,
-       bytes_text(device.capacity), options_.memory.contains(device.name) ? " (the cap)" : "", advice);
+       bytes_text(device.capacity), is_capped ? " (the cap)" : "", advice);
 }
 
 MemoryPlanner::Need MemoryPlanner::fitting(int64_t context, int64_t sequences) const {

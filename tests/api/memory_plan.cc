@@ -88,9 +88,9 @@ TEST_F(MemoryPlanTest, CacheGrowsWithContextAndSequencesAndWeightsDoNot) {
   const DeviceMemoryPlan one = plan({.context = 320}).devices[0];
   const DeviceMemoryPlan longer = plan({.context = 640}).devices[0];
   const DeviceMemoryPlan more = plan({.context = 320, .sequences = 3}).devices[0];
-  constexpr int64_t kTokenBytes = 2 * 2 * 2 * 8 * 4;  // k and v, layers, heads, f32
+  constexpr int64_t kTokenBytes = int64_t{2} * 2 * 2 * 8 * 4;  // k and v, layers, heads, f32
   EXPECT_EQ(longer.kv_cache - one.kv_cache, 320 * kTokenBytes);
-  EXPECT_EQ(more.kv_cache - one.kv_cache, 2 * 320 * kTokenBytes);
+  EXPECT_EQ(more.kv_cache - one.kv_cache, kTokenBytes * 2 * 320);
   EXPECT_EQ(one.weights, longer.weights);
   EXPECT_EQ(one.weights, more.weights);
   EXPECT_EQ(more.token_counts, 3 * one.token_counts);
