@@ -20,6 +20,12 @@ struct LinearPart {
   bool out_in = true;
 
   int64_t outputs() const { return weight->shape[out_in ? 0 : 1]; }
+  /// Where the weights of an output begin; null where they do not lie together.
+  const void* row(int64_t output) const {
+    if (!out_in) return nullptr;
+    const auto row_bytes = static_cast<int64_t>(dtype_bytes(weight->dtype)) * weight->shape[1];
+    return weight->as<const char>() + output * row_bytes;
+  }
 };
 
 /// The rows of inputs[0], normalised into `workspace` (of their size) with the parameters that follow it.

@@ -84,11 +84,11 @@ HWY_INLINE void epilogue(const DecodeLinear& linear, int64_t row, int64_t n, int
   }
 }
 
-/// Outputs begin … end of a part; of a gated pair, of both.
-void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int64_t end) {
+/// Outputs begin … end of a part; of a gated pair, of both. `next`: what the thread will probably read then.
+void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int64_t end, const void* next) {
   const int64_t stride = linear.parts[part].outputs();
   if (!linear.has_epilogue()) {
-    decode_products(linear.x, linear.parts[part], begin, end, linear.outputs[part] + begin, stride);
+    decode_products(linear.x, linear.parts[part], begin, end, linear.outputs[part] + begin, stride, next);
     return;
   }
   HWY_ALIGN float sums[kWaiting];
@@ -102,8 +102,10 @@ void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int6
       const DecodeRows rows{.data = linear.x.data + row * linear.x.in,
                             .rows = std::min(some_rows, linear.x.rows - row),
                             .in = linear.x.in};
-      decode_products(rows, linear.parts[0], n, block_end, sums, block);
-      if (linear.gated) decode_products(rows, linear.parts[1], n, block_end, ups, block);
+      const void* after = block_end < end ? linear.parts[0].row(block_end) : next;
+      const void* up = linear.gated ? linear.parts[1].row(n) : after;
+      decode_products(rows, linear.parts[0], n, block_end, sums, block, up);
+      if (linear.gated) decode_products(rows, linear.parts[1], n, block_end, ups, block, after);
       for (int64_t r = 0; r < rows.rows; ++r)
         epilogue(linear, row + r, n, block_end - n, sums + r * block, ups + r * block);
     }
@@ -145,10 +147,21 @@ void run(ThreadPool& pool, const DecodeLinear& linear) {
   int64_t units = 0;
   for (size_t i = 0; i < shared; ++i) units += units_of(linear.parts[i].outputs(), unit);
   const int64_t chunks = std::min(units, chunks_of(bytes, linear.x.rows, pool.threads()));
+  // Where a chunk's weights begin; null beyond the last.
+  const auto weights_of = [&](int64_t chunk) -> const void* {
+    int64_t first = chunk * units / chunks;
+    for (size_t i = 0; i < shared && chunk < chunks; ++i) {
+      const int64_t count = units_of(linear.parts[i].outputs(), unit);
+      if (first < count) return linear.parts[i].row(first * unit);
+      first -= count;
+    }
+    return nullptr;
+  };
   const auto outputs = HWY_DYNAMIC_DISPATCH(linear_outputs);
   pool.parallel_for(chunks, 1, [&](int64_t chunk, int64_t /*end*/) {
     const int64_t begin = chunk * units / chunks;
     const int64_t end = (chunk + 1) * units / chunks;
+    const void* next = weights_of(chunk + pool.threads());  // threads take turns, more or less
     // A chunk may take the end of one part and the beginning of the next.
     int64_t first = 0;
     for (size_t i = 0; i < shared && first < end; ++i) {
@@ -156,7 +169,7 @@ void run(ThreadPool& pool, const DecodeLinear& linear) {
       const int64_t count = units_of(all, unit);
       const int64_t from = std::max(begin - first, int64_t{0});
       const int64_t to = std::min(end - first, count);
-      if (from < to) outputs(linear, i, from * unit, std::min(to * unit, all));
+      if (from < to) outputs(linear, i, from * unit, std::min(to * unit, all), next);
       first += count;
     }
   });

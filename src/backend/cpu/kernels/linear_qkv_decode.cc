@@ -28,7 +28,8 @@ struct DecodeHead {
   const LinearPart& part;
   int64_t first;  // output of the part
   int64_t head_dim;
-  float* out;  // row r at out + r * out_stride
+  const void* next;  // weights that the thread will probably read after this head's
+  float* out;        // row r at out + r * out_stride
   int64_t out_stride;
   const graph::Tensor* norm = nullptr;  // [head_dim]
   float norm_eps = 0;
@@ -43,7 +44,8 @@ HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
 void decode_head(const DecodeHead& head) {
-  decode_products(head.x, head.part, head.first, head.first + head.head_dim, head.out, head.out_stride);
+  decode_products(head.x, head.part, head.first, head.first + head.head_dim, head.out, head.out_stride,
+                  head.next);
   for (int64_t r = 0; r < head.x.rows; ++r) {
     float* out = head.out + r * head.out_stride;
     if (head.norm != nullptr) {
@@ -115,16 +117,24 @@ void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch)
   const auto run_head = HWY_DYNAMIC_DISPATCH(decode_head);
   // Heads in the order of a joint weight: queries, keys, values.
   const int64_t ends[] = {form.heads, form.heads + form.kv_heads, form.heads + 2 * form.kv_heads};
+  const auto kind_of = [&](int64_t h) { return h < ends[0] ? 0 : h < ends[1] ? 1 : 2; };
+  const auto within = [&](int64_t h) { return h < ends[0] ? h : h - ends[kind_of(h) - 1]; };
+  // Where a head's weights begin; null beyond the last.
+  const auto weights_of = [&](int64_t h) -> const void* {
+    if (h >= ends[2]) return nullptr;
+    return form.is_joint ? parts[0].row(h * form.head_dim) : parts[kind_of(h)].row(within(h) * form.head_dim);
+  };
   pool.parallel_for(ends[2], 1, [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h) {
-      const int kind = h < ends[0] ? 0 : h < ends[1] ? 1 : 2;
-      const int64_t of_kind = kind == 0 ? h : h - ends[kind - 1];
+      const int kind = kind_of(h);
+      const int64_t of_kind = within(h);
       const int64_t kv_head = h - ends[0];
       const bool is_query = kind == 0;
       DecodeHead head{.x = x,
                       .part = parts[form.is_joint ? 0 : kind],
                       .first = (form.is_joint ? h : of_kind) * form.head_dim,
                       .head_dim = form.head_dim,
+                      .next = weights_of(h + pool.threads()),
                       .out = is_query ? launch.output.as<float>() + h * form.head_dim
                                       : new_rows + kv_head * rows * form.head_dim,
                       .out_stride = is_query ? form.q_width() : form.head_dim};
