@@ -47,6 +47,9 @@ struct Kernel {
   /// Scratch bytes for a launch of these shapes, the largest of a bucket. Null: none.
   size_t (*workspace_bytes)(const Backend& backend, const Launch& launch);
   void (*launch)(Backend& backend, const Launch& launch);
+  /// Where a thread of the host begins to read weights, or null: the launches before it may ask for them
+  /// while the thread has nothing else to do. Null: the kernel reads none, or the device has no use for it.
+  const void* (*first_weights)(const Backend& backend, const Launch& launch, int thread) = nullptr;
 };
 
 struct Limits {

@@ -14,6 +14,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace ingot {
@@ -41,11 +42,16 @@ class ThreadPool {  // NOLINT(clang-analyzer-optin.performance.Padding): it keep
     run_job([](void* context, int thread) { (*static_cast<decltype(call)*>(context))(thread); }, &call);
   }
 
-  /// Calls f(begin, end) for chunks of at most `grain` indices that cover [0, count). Threads take chunks as
-  /// they become free, so which thread runs a chunk differs between runs; the chunks themselves do not. One
-  /// chunk runs on the caller alone. After an exception, chunks not yet begun are dropped.
+  /// Calls f(begin, end) for chunks of at most `grain` indices that cover [0, count). Thread t begins with
+  /// chunk t; then threads take chunks as they become free, so which thread runs a chunk differs between
+  /// runs; the chunks themselves do not. One chunk runs on the caller alone. After an exception, chunks not
+  /// yet begun are dropped. `done(thread)` runs on each thread that took part, when no chunk is left for it.
   template <class F>
   void parallel_for(int64_t count, int64_t grain, F&& f) {
+    parallel_for(count, grain, std::forward<F>(f), [](int) {});
+  }
+  template <class F, class Done>
+  void parallel_for(int64_t count, int64_t grain, F&& f, Done&& done) {
     const int64_t chunks = chunk_count(count, grain);
     if (chunks == 0) return;
     auto run_chunk = [&](int64_t chunk) {
@@ -53,15 +59,20 @@ class ThreadPool {  // NOLINT(clang-analyzer-optin.performance.Padding): it keep
       f(begin, count - begin < grain ? count : begin + grain);
     };
     if (chunks == 1) {
-      run_alone([](void* context, int) { (*static_cast<decltype(run_chunk)*>(context))(0); }, &run_chunk);
+      auto run_all = [&] {
+        run_chunk(0);
+        done(0);
+      };
+      run_alone([](void* context, int) { (*static_cast<decltype(run_all)*>(context))(); }, &run_all);
       return;
     }
-    std::atomic<int64_t> next{0};
-    run([&](int) {
-      for (int64_t chunk = next.fetch_add(1, std::memory_order_relaxed); chunk < chunks && !failing();
+    std::atomic<int64_t> next{threads_};
+    run([&](int thread) {
+      for (int64_t chunk = thread; chunk < chunks && !failing();
            chunk = next.fetch_add(1, std::memory_order_relaxed)) {
         run_chunk(chunk);
       }
+      done(thread);
     });
   }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
@@ -61,7 +62,15 @@ std::span<const backend::Kernel> CpuBackend::kernels() const {
 
 void CpuBackend::submit(std::span<const backend::Kernel* const> kernels,
                         std::span<const backend::Launch> launches) {
-  for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
+  size_t next = 0;
+  for (size_t i = 0; i < launches.size(); ++i) {
+    next = std::max(next, i + 1);
+    while (next < launches.size() && kernels[next]->first_weights == nullptr) ++next;
+    next_kernel_ = next < launches.size() ? kernels[next] : nullptr;
+    next_launch_ = next < launches.size() ? &launches[next] : nullptr;
+    kernels[i]->launch(*this, launches[i]);
+  }
+  next_kernel_ = nullptr;
 }
 
 }  // namespace ingot::cpu

@@ -13,6 +13,7 @@ class CpuBackend final : public backend::Backend {
   explicit CpuBackend(int threads);
 
   ThreadPool& pool() { return pool_; }
+  int threads() const { return pool_.threads(); }
 
   std::string_view name() const override { return "cpu"; }
   backend::Limits limits() const override { return limits_; }
@@ -27,11 +28,24 @@ class CpuBackend final : public backend::Backend {
               std::span<const backend::Launch> launches) override;
   void synchronize() override {}  // submit() returns when the work is done
 
+  /// Where `thread` will begin to read weights in the launches that come after the current one; null where
+  /// that is not known. For kernels, on the pool's threads.
+  const void* next_weights(int thread) const {
+    return next_kernel_ == nullptr ? nullptr : next_kernel_->first_weights(*this, *next_launch_, thread);
+  }
+
  private:
+  const backend::Kernel* next_kernel_ = nullptr;  // while a launch runs: the next that reads weights
+  const backend::Launch* next_launch_ = nullptr;
   ThreadPool pool_;
   BufferPool memory_;
   backend::Limits limits_;
 };
+
+/// Host threads of the backend, without a copy of its limits.
+inline int threads_of(const backend::Backend& backend) {
+  return static_cast<const CpuBackend&>(backend).threads();
+}
 
 /// The pool of the backend a kernel was launched on.
 inline ThreadPool& pool_of(backend::Backend& backend) {

@@ -48,6 +48,11 @@ size_t attention_decode_workspace(const backend::Backend& backend, const backend
 size_t attention_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t sample_workspace(const backend::Backend& backend, const backend::Launch& launch);
 
+// Where a thread begins to read the weights of a decode step.
+const void* linear_first_weights(const backend::Backend& backend, const backend::Launch& launch, int thread);
+const void* fused_first_weights(const backend::Backend& backend, const backend::Launch& launch, int thread);
+const void* qkv_first_weights(const backend::Backend& backend, const backend::Launch& launch, int thread);
+
 bool supports_pointwise(const backend::KernelQuery& query);
 
 }  // namespace ingot::cpu

@@ -248,7 +248,7 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
   auto* partials = reinterpret_cast<Partial*>(launch.workspace.data());
   auto* parts = reinterpret_cast<float*>(partials + rows * most_pieces * heads);
   ThreadPool& pool = pool_of(backend);
-  pool.parallel_for(rows * attention.kv_heads * most_pieces, 1, [&](int64_t begin, int64_t end) {
+  const auto run_pieces = [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t piece = item % most_pieces;
       const int64_t kv_head = item / most_pieces % attention.kv_heads;
@@ -263,7 +263,9 @@ void launch_attention_decode(Backend& backend, const Launch& launch) {
       (attention.rows(sequence, kv_head), attention.query(row, kv_head), attention.group,
        attention.op.scale(), first, last, partials + at, parts + at * head_dim);
     }
-  });
+  };
+  pool.parallel_for(rows * attention.kv_heads * most_pieces, 1, run_pieces,
+                    [&](int thread) { prefetch_next_weights(backend, thread); });
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t position = attention.position(attention.sequence_of(row), row);
     // Pieces that lie before the sliding window hold nothing.

@@ -36,7 +36,7 @@ constexpr int kRowBlock = 2;  // rows that share a decoded weight: their sums fi
 // the latency of what lies behind it, and more requests are under way than the first level could hold
 // (measured on 2 Zen 5 cores, storyteller, microseconds a step: 4 KiB ahead into the first level 582, 8 KiB
 // 508; into the second 8 KiB 525, 16 KiB 495, 24 KiB 521).
-constexpr int64_t kPrefetchBytes = 16384;
+constexpr int64_t kPrefetchBytes = kWeightsAhead;
 
 HWY_INLINE void prefetch_far(const char* address) {
   __builtin_prefetch(address, /*write=*/0, /*locality=*/2);

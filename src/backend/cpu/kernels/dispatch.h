@@ -28,6 +28,16 @@ void with_weight(const graph::Tensor& tensor, F&& f) {
   }
 }
 
+/// What a kernel's threads do when nothing is left for them: ask for the weights that they read next, as far
+/// as kernels ask ahead (decode_products-inl.h), since the first requests of a stream are waited for.
+inline constexpr int64_t kWeightsAhead = 16384;
+inline void prefetch_next_weights(const backend::Backend& backend, int thread) {
+  const auto* weights =
+      static_cast<const char*>(static_cast<const CpuBackend&>(backend).next_weights(thread));
+  if (weights == nullptr) return;
+  for (int64_t at = 0; at < kWeightsAhead; at += 64) __builtin_prefetch(weights + at, 0, 2);
+}
+
 /// Elements below which waking threads costs more than it saves (measured: a fork-join takes about 1 us).
 inline constexpr int64_t kSerialElements = 16384;
 

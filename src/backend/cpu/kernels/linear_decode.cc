@@ -135,44 +135,93 @@ int64_t chunks_of(int64_t weight_bytes, int64_t rows, int threads) {
   return std::clamp<int64_t>(weight_bytes * rows / kLeastBytes, 1, a_thread * threads);
 }
 
-void run(ThreadPool& pool, const DecodeLinear& linear) {
-  if (linear.x.rows == 0) return;
-  const size_t shared = linear.gated ? 1 : linear.part_count;  // parts whose outputs are shared out
-  int64_t unit = kUnit;
-  int64_t bytes = 0;
-  for (size_t i = 0; i < linear.part_count; ++i) {
-    bytes += static_cast<int64_t>(linear.parts[i].weight->bytes());
-    if (!linear.parts[i].out_in) unit = kBlock;
+/// How a launch's outputs are cut into chunks.
+struct Chunks {
+  Chunks(const DecodeLinear& linear, int threads)
+      : linear(linear), shared(linear.gated ? 1 : linear.part_count) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < linear.part_count; ++i) {
+      bytes += static_cast<int64_t>(linear.parts[i].weight->bytes());
+      if (!linear.parts[i].out_in) unit = kBlock;
+    }
+    for (size_t i = 0; i < shared; ++i) units += units_of(linear.parts[i].outputs(), unit);
+    count = std::min(units, chunks_of(bytes, linear.x.rows, threads));
   }
-  int64_t units = 0;
-  for (size_t i = 0; i < shared; ++i) units += units_of(linear.parts[i].outputs(), unit);
-  const int64_t chunks = std::min(units, chunks_of(bytes, linear.x.rows, pool.threads()));
-  // Where a chunk's weights begin; null beyond the last.
-  const auto weights_of = [&](int64_t chunk) -> const void* {
-    int64_t first = chunk * units / chunks;
-    for (size_t i = 0; i < shared && chunk < chunks; ++i) {
-      const int64_t count = units_of(linear.parts[i].outputs(), unit);
-      if (first < count) return linear.parts[i].row(first * unit);
-      first -= count;
+  int64_t begin(int64_t chunk) const { return chunk * units / count; }  // in units
+
+  /// Where a chunk's weights begin; null beyond the last.
+  const void* weights(int64_t chunk) const {
+    if (chunk >= count) return nullptr;
+    int64_t first = begin(chunk);
+    for (size_t i = 0; i < shared; ++i) {
+      const int64_t part_units = units_of(linear.parts[i].outputs(), unit);
+      if (first < part_units) return linear.parts[i].row(first * unit);
+      first -= part_units;
     }
     return nullptr;
-  };
+  }
+
+  const DecodeLinear& linear;
+  size_t shared;         // parts whose outputs are shared out
+  int64_t unit = kUnit;  // outputs
+  int64_t units = 0;
+  int64_t count = 0;
+};
+
+void run(backend::Backend& backend, const DecodeLinear& linear) {
+  if (linear.x.rows == 0) return;
+  ThreadPool& pool = pool_of(backend);
+  const Chunks chunks(linear, pool.threads());
   const auto outputs = HWY_DYNAMIC_DISPATCH(linear_outputs);
-  pool.parallel_for(chunks, 1, [&](int64_t chunk, int64_t /*end*/) {
-    const int64_t begin = chunk * units / chunks;
-    const int64_t end = (chunk + 1) * units / chunks;
-    const void* next = weights_of(chunk + pool.threads());  // threads take turns, more or less
+  const auto run_chunk = [&](int64_t chunk, int64_t /*end*/) {
+    const int64_t begin = chunks.begin(chunk);
+    const int64_t end = chunks.begin(chunk + 1);
+    const void* next = chunks.weights(chunk + pool.threads());  // threads take turns, more or less
     // A chunk may take the end of one part and the beginning of the next.
     int64_t first = 0;
-    for (size_t i = 0; i < shared && first < end; ++i) {
+    for (size_t i = 0; i < chunks.shared && first < end; ++i) {
       const int64_t all = linear.parts[i].outputs();
-      const int64_t count = units_of(all, unit);
+      const int64_t count = units_of(all, chunks.unit);
       const int64_t from = std::max(begin - first, int64_t{0});
       const int64_t to = std::min(end - first, count);
-      if (from < to) outputs(linear, i, from * unit, std::min(to * unit, all), next);
+      if (from < to) outputs(linear, i, from * chunks.unit, std::min(to * chunks.unit, all), next);
       first += count;
     }
-  });
+  };
+  pool.parallel_for(chunks.count, 1, run_chunk, [&](int thread) { prefetch_next_weights(backend, thread); });
+}
+
+/// The launch of a plain linear.
+DecodeLinear plain_linear(const backend::Launch& launch) {
+  const graph::Tensor& x = launch.inputs[0];
+  DecodeLinear linear{.x = {.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]}};
+  linear.parts[0] = {
+      .weight = &launch.inputs[1],
+      .bias = launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
+      .out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in};
+  linear.outputs[0] = launch.output.as<float>();
+  return linear;
+}
+
+/// The launch of a fused one, but for its rows, which the norm makes.
+DecodeLinear fused_linear(const backend::Launch& launch) {
+  const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
+  const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
+  const graph::Tensor& x = launch.inputs[0];
+  DecodeLinear linear{.x = {.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]},
+                      .part_count = form.parts.size(),
+                      .activation = form.activation,
+                      .gated = form.gated};
+  for (size_t i = 0; i < form.parts.size(); ++i) {
+    linear.parts[i] = {.weight = input(form.weight_input(i)),
+                       .bias = form.parts[i].has_bias ? input(form.bias_input(i)) : nullptr,
+                       .out_in = form.parts[i].order == graph::WeightOrder::out_in};
+    if (i > 0 && form.gated) continue;
+    linear.outputs[i] = (i == 0 ? launch.output : launch.results[i - 1]).as<float>();
+  }
+  if (form.add) linear.add = input(form.add_input());
+  if (form.residual) linear.residual = input(form.residual_input())->f32();
+  return linear;
 }
 
 }  // namespace
@@ -183,35 +232,25 @@ size_t fused_decode_workspace(const backend::Backend& /*backend*/, const backend
 }
 
 void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch) {
-  const graph::Tensor& x = launch.inputs[0];
-  DecodeLinear linear{.x = {.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]}};
-  linear.parts[0] = {
-      .weight = &launch.inputs[1],
-      .bias = launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
-      .out_in = static_cast<const graph::LinearOp&>(*launch.op).order() == graph::WeightOrder::out_in};
-  linear.outputs[0] = launch.output.as<float>();
-  run(pool_of(backend), linear);
+  run(backend, plain_linear(launch));
 }
 
 void launch_fused_decode(backend::Backend& backend, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
-  const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
-  ThreadPool& pool = pool_of(backend);
-  DecodeLinear linear{
-      .x = normalised_rows(pool, form.norm, launch.inputs, reinterpret_cast<float*>(launch.workspace.data())),
-      .part_count = form.parts.size(),
-      .activation = form.activation,
-      .gated = form.gated};
-  for (size_t i = 0; i < form.parts.size(); ++i) {
-    linear.parts[i] = {.weight = input(form.weight_input(i)),
-                       .bias = form.parts[i].has_bias ? input(form.bias_input(i)) : nullptr,
-                       .out_in = form.parts[i].order == graph::WeightOrder::out_in};
-    if (i > 0 && form.gated) continue;
-    linear.outputs[i] = (i == 0 ? launch.output : launch.results[i - 1]).as<float>();
-  }
-  if (form.add) linear.add = input(form.add_input());
-  if (form.residual) linear.residual = input(form.residual_input())->f32();
-  run(pool, linear);
+  DecodeLinear linear = fused_linear(launch);
+  linear.x = normalised_rows(pool_of(backend), form.norm, launch.inputs,
+                             reinterpret_cast<float*>(launch.workspace.data()));
+  run(backend, linear);
+}
+
+const void* linear_first_weights(const backend::Backend& backend, const backend::Launch& launch, int thread) {
+  const DecodeLinear linear = plain_linear(launch);
+  return Chunks(linear, threads_of(backend)).weights(thread);
+}
+
+const void* fused_first_weights(const backend::Backend& backend, const backend::Launch& launch, int thread) {
+  const DecodeLinear linear = fused_linear(launch);
+  return Chunks(linear, threads_of(backend)).weights(thread);
 }
 
 }  // namespace ingot::cpu

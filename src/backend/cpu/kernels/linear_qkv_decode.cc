@@ -89,7 +89,37 @@ void write_cache(const float* rows, const Tensor& slots, int64_t head, const Ten
   }
 }
 
+/// The heads of a launch in the order of a joint weight: queries, keys, values.
+struct Heads {
+  explicit Heads(const backend::Launch& launch)
+      : form(static_cast<const graph::LinearQkvOp&>(*launch.op).form()),
+        ends{form.heads, form.heads + form.kv_heads, form.heads + 2 * form.kv_heads} {
+    const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
+    for (size_t i = 0; i < form.parts(); ++i) {
+      parts[i] = {.weight = input(form.weight_input(i)),
+                  .bias = form.has_bias ? input(form.bias_input(i)) : nullptr,
+                  .out_in = form.order == graph::WeightOrder::out_in};
+    }
+  }
+  int64_t count() const { return ends[2]; }
+  int kind(int64_t h) const { return h < ends[0] ? 0 : h < ends[1] ? 1 : 2; }
+  int64_t within_kind(int64_t h) const { return h < ends[0] ? h : h - ends[kind(h) - 1]; }
+  const LinearPart& part(int64_t h) const { return parts[form.is_joint ? 0 : kind(h)]; }
+  int64_t first_output(int64_t h) const { return (form.is_joint ? h : within_kind(h)) * form.head_dim; }
+  /// Where a head's weights begin; null beyond the last.
+  const void* weights(int64_t h) const { return h < count() ? part(h).row(first_output(h)) : nullptr; }
+
+  const graph::QkvForm& form;
+  int64_t ends[3];
+  LinearPart parts[3];
+};
+
 }  // namespace
+
+const void* qkv_first_weights(const backend::Backend& /*backend*/, const backend::Launch& launch,
+                              int thread) {
+  return Heads(launch).weights(thread);
+}
 
 size_t qkv_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
@@ -108,33 +138,18 @@ void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch)
   const DecodeRows x = normalised_rows(pool, form.norm, launch.inputs, workspace);
   float* new_rows =
       workspace + normalised_floats(form.norm, launch.inputs[0]);  // [kv heads * 2, rows, head_dim]
-  LinearPart parts[3];
-  for (size_t i = 0; i < form.parts(); ++i) {
-    parts[i] = {.weight = input(form.weight_input(i)),
-                .bias = form.has_bias ? input(form.bias_input(i)) : nullptr,
-                .out_in = form.order == graph::WeightOrder::out_in};
-  }
+  const Heads heads(launch);
   const auto run_head = HWY_DYNAMIC_DISPATCH(decode_head);
-  // Heads in the order of a joint weight: queries, keys, values.
-  const int64_t ends[] = {form.heads, form.heads + form.kv_heads, form.heads + 2 * form.kv_heads};
-  const auto kind_of = [&](int64_t h) { return h < ends[0] ? 0 : h < ends[1] ? 1 : 2; };
-  const auto within = [&](int64_t h) { return h < ends[0] ? h : h - ends[kind_of(h) - 1]; };
-  // Where a head's weights begin; null beyond the last.
-  const auto weights_of = [&](int64_t h) -> const void* {
-    if (h >= ends[2]) return nullptr;
-    return form.is_joint ? parts[0].row(h * form.head_dim) : parts[kind_of(h)].row(within(h) * form.head_dim);
-  };
-  pool.parallel_for(ends[2], 1, [&](int64_t begin, int64_t end) {
+  const auto run_heads = [&](int64_t begin, int64_t end) {
     for (int64_t h = begin; h < end; ++h) {
-      const int kind = kind_of(h);
-      const int64_t of_kind = within(h);
-      const int64_t kv_head = h - ends[0];
+      const int kind = heads.kind(h);
+      const int64_t kv_head = h - form.heads;
       const bool is_query = kind == 0;
       DecodeHead head{.x = x,
-                      .part = parts[form.is_joint ? 0 : kind],
-                      .first = (form.is_joint ? h : of_kind) * form.head_dim,
+                      .part = heads.part(h),
+                      .first = heads.first_output(h),
                       .head_dim = form.head_dim,
-                      .next = weights_of(h + pool.threads()),
+                      .next = heads.weights(h + pool.threads()),
                       .out = is_query ? launch.output.as<float>() + h * form.head_dim
                                       : new_rows + kv_head * rows * form.head_dim,
                       .out_stride = is_query ? form.q_width() : form.head_dim};
@@ -148,11 +163,12 @@ void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch)
       }
       run_head(head);
       if (!is_query) {
-        write_cache(head.out, *input(form.slots_input()), of_kind,
+        write_cache(head.out, *input(form.slots_input()), heads.within_kind(h),
                     launch.results[static_cast<size_t>(kind - 1)]);
       }
     }
-  });
+  };
+  pool.parallel_for(heads.count(), 1, run_heads, [&](int thread) { prefetch_next_weights(backend, thread); });
 }
 
 }  // namespace ingot::cpu
