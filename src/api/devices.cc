@@ -6,11 +6,23 @@
 
 #include "backend/registry.h"
 #include "base/check.h"
+#include "base/log.h"
 
 namespace ingot::api {
 namespace {
 
 constexpr std::string_view kKnown[] = {"cpu", "cuda", "metal"};
+
+void calibrate(Devices& devices) {
+  for (exec::Device& device : devices.devices) {
+    exec::CalibrationOptions options;
+    options.notice = [](std::string_view line) { log().warn("{}", line); };
+    devices.calibrations.push_back(
+        std::make_unique<const exec::Calibration>(exec::load_or_calibrate(*device.backend, options)));
+    device.costs = &devices.calibrations.back()->costs;
+    device.calibration_hash = devices.calibrations.back()->hash();
+  }
+}
 
 }  // namespace
 
@@ -49,6 +61,7 @@ Devices make_devices(const CompileOptions& options) {
     devices.devices.push_back(
         {.backend = backend.get(), .name = std::string(backend->name()), .costs = nullptr});
   }
+  if (devices.devices.size() > 1) calibrate(devices);  // with one there is nothing to route
   return devices;
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exec/calibrate.h"
 #include "exec/device.h"
 #include "ingot/compile_options.h"
 
@@ -21,10 +22,12 @@ struct Devices {
   std::vector<std::unique_ptr<backend::Backend>> backends;  // by preference
   std::vector<exec::Device> devices;                        // the same, as plans see them
   std::vector<exec::PassedOver> missing;
+  std::vector<std::unique_ptr<const exec::Calibration>> calibrations;  // of several devices: what routes
 };
 
-/// Starts them. Errors: unsupported where none is left or, with options.strict, where one is missing;
-/// invalid_argument for options outside their range.
+/// Starts them; several are calibrated, which takes seconds on first use and says so. Errors: unsupported
+/// where none is left or, with options.strict, where one is missing; invalid_argument for options outside
+/// their range.
 Devices make_devices(const CompileOptions& options);
 
 }  // namespace ingot::api
