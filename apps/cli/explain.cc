@@ -4,7 +4,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <type_traits>
 
 #include "verbs.h"
 
@@ -12,6 +15,8 @@ namespace ingot::cli {
 namespace {
 
 struct Options {
+  std::optional<int64_t> prompt;
+  std::optional<int64_t> repetitions;
   ModelOptions model;
   ExplainOptions explain;
   ExplainTextOptions text;
@@ -43,8 +48,22 @@ void choose_steps(Options& options) {
   options.explain.prefill = options.step == "prefill";
 }
 
+/// What the library takes as "choose yourself" is no number that a user may ask for.
+void take_counts(Options& options) {
+  const auto take = [](std::string_view name, const std::optional<int64_t>& count, auto& target) {
+    if (!count) return;
+    if (*count < 1 || *count > std::numeric_limits<int>::max())
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("{}: expected at least 1, found {}", name, *count));
+    target = static_cast<std::remove_reference_t<decltype(target)>>(*count);
+  };
+  take("--prompt", options.prompt, options.explain.prompt_tokens);
+  take("--repetitions", options.repetitions, options.explain.repetitions);
+}
+
 void explain(Options options) {
   choose_steps(options);
+  take_counts(options);
   options.explain.profile = !options.no_profile;
   options.explain.notice = [](std::string_view line) { fmt::print(stderr, "ingot: {}\n", line); };
   options.explain.context = options.model.load.context;
@@ -75,10 +94,9 @@ void add_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("explain", "Show what a step runs, where, why, and how fast");
   add_model_options(*verb, options->model);
-  add_number(*verb, "-p,--prompt", options->explain.prompt_tokens, "tokens of the prompt (default 256)", "N");
+  add_number(*verb, "-p,--prompt", options->prompt, "tokens of the prompt (default 256)", "N");
   add_number(*verb, "-b,--batch", options->explain.batch, "sequences of the decode step (default 1)", "N");
-  add_number(*verb, "-r,--repetitions", options->explain.repetitions, "the median counts (default 5 to 50)",
-             "N");
+  add_number(*verb, "-r,--repetitions", options->repetitions, "the median counts (default 5 to 50)", "N");
   verb->add_option("--step", options->step, "decode or prefill (default: both)")->type_name("NAME");
   verb->add_flag("--no-profile", options->no_profile, "predict only, measure nothing");
   verb->add_flag("--all", options->text.all_layers, "every layer's rows; else equal layers are one");

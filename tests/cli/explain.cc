@@ -176,12 +176,14 @@ TEST_F(Explain, HtmlIsOnePageThatNamesNoOther) {
 TEST_F(Explain, RefusesSizesThatDoNotFit) {
   expect_refused(ingot(with({"--prompt", "65"})), {"prompt", "1 to 64", "65"});
   expect_refused(ingot(with({"--prompt", "-1"})), {"prompt", "-1"});
+  expect_refused(ingot(with({"--prompt", "0"})), {"--prompt", "at least 1", "0"});
   expect_refused(ingot(with({"--prompt", "9", "--context", "8"})), {"prompt", "1 to 8", "9"});
   expect_refused(ingot(with({"--batch", "0"})), {"batch", "0"});
   expect_refused(ingot(with({"--batch", "-2"})), {"batch", "-2"});
   expect_refused(ingot(with({"--batch", "100000"})), {"batch", "100000"});
   expect_refused(ingot(with({"--context", "65"})), {"context", "65"});
   expect_refused(ingot({"explain", "-m", folder.path(), "-r", "-1"}), {"repetitions", "-1"});
+  expect_refused(ingot({"explain", "-m", folder.path(), "-r", "0"}), {"--repetitions", "at least 1", "0"});
   expect_refused(ingot({"explain", "-m", folder.path(), "-r", "1001"}), {"repetitions", "1001"});
 }
 
