@@ -72,10 +72,12 @@ Value attention_block(ModelBuilder& b, const DecoderConfig& config, int64_t laye
   const Value k = b.linear(x, prefix + ".k_proj", d.hidden, kv_width, config.qkv_bias);
   const Value v = b.linear(x, prefix + ".v_proj", d.hidden, kv_width, config.qkv_bias);
   const float scale = 1.0F / std::sqrt(static_cast<float>(d.head_dim));
-  const Value mixed = b.cached_attention(layer, heads_of(b, config, q, d.heads, prefix + ".q_norm", table),
-                                         heads_of(b, config, k, d.kv_heads, prefix + ".k_norm", table),
-                                         reshape(b.graph(), v, {Symbol::tokens, d.kv_heads, d.head_dim}),
-                                         scale, config.windows[static_cast<size_t>(layer)]);
+  // Named, since compilers evaluate arguments in orders of their own, and nodes follow.
+  const Value queries = heads_of(b, config, q, d.heads, prefix + ".q_norm", table);
+  const Value keys = heads_of(b, config, k, d.kv_heads, prefix + ".k_norm", table);
+  const Value values = reshape(b.graph(), v, {Symbol::tokens, d.kv_heads, d.head_dim});
+  const Value mixed =
+      b.cached_attention(layer, queries, keys, values, scale, config.windows[static_cast<size_t>(layer)]);
   return b.linear(mixed, prefix + ".o_proj", q_width, d.hidden, config.o_bias);
 }
 
@@ -177,7 +179,8 @@ void build_decoder(ModelBuilder& b, const DecoderConfig& config, bool sample) {
     b.weights().ignore(prefix + ".self_attn.rotary_emb.inv_freq");  // a buffer of old checkpoints
   }
   g.set_layer(graph::kNoLayer);
-  x = rms_norm(g, b.logit_rows(x), b.weight("model.norm.weight", {d.hidden}), config.eps, "model.norm");
+  const Value rows = b.logit_rows(x);
+  x = rms_norm(g, rows, b.weight("model.norm.weight", {d.hidden}), config.eps, "model.norm");
   if (config.tied) b.weights().ignore("lm_head.weight");  // some checkpoints store the tied copy
   b.head(x, config.tied ? embeddings : b.weight("lm_head.weight", {d.vocab, d.hidden}), sample);
 }

@@ -66,8 +66,10 @@ class Gpt2 final : public Architecture {
     graph::Graph& g = b.graph();
     const Value embeddings = b.weight(prefix_ + "wte.weight", {d.vocab, d.hidden});
     const Value positions = b.weight(prefix_ + "wpe.weight", {d.max_positions, d.hidden});
-    Value x =
-        add(g, embedding(g, b.tokens(), embeddings, "wte"), embedding(g, b.positions(), positions, "wpe"));
+    // Named, since compilers evaluate arguments in orders of their own, and nodes follow.
+    const Value token = embedding(g, b.tokens(), embeddings, "wte");
+    const Value position = embedding(g, b.positions(), positions, "wpe");
+    Value x = add(g, token, position);
     for (int64_t layer = 0; layer < d.layers; ++layer) {
       g.set_layer(static_cast<int32_t>(layer));
       const std::string prefix = fmt::format("{}h.{}.", prefix_, layer);
@@ -85,13 +87,15 @@ class Gpt2 final : public Architecture {
  private:
   Value norm(ModelBuilder& b, Value x, const std::string& prefix) const {
     const Shape width{dimensions_.hidden};
-    return layer_norm(b.graph(), x, b.weight(prefix + ".weight", width), b.weight(prefix + ".bias", width),
-                      eps_, prefix);
+    const Value weight = b.weight(prefix + ".weight", width);
+    const Value bias = b.weight(prefix + ".bias", width);
+    return layer_norm(b.graph(), x, weight, bias, eps_, prefix);
   }
 
   Value conv1d(ModelBuilder& b, Value x, const std::string& prefix, int64_t in, int64_t out) const {
-    return linear(b.graph(), x, b.weight(prefix + ".weight", {in, out}), b.weight(prefix + ".bias", {out}),
-                  graph::WeightOrder::in_out, prefix);
+    const Value weight = b.weight(prefix + ".weight", {in, out});
+    const Value bias = b.weight(prefix + ".bias", {out});
+    return linear(b.graph(), x, weight, bias, graph::WeightOrder::in_out, prefix);
   }
 
   Value attention(ModelBuilder& b, int64_t layer, const std::string& prefix, Value x) const {
@@ -103,7 +107,10 @@ class Gpt2 final : public Architecture {
     };
     float scale = scaled_ ? 1.0F / std::sqrt(static_cast<float>(d.head_dim)) : 1.0F;
     if (scaled_by_layer_) scale /= static_cast<float>(layer + 1);
-    const Value mixed = b.cached_attention(layer, part(0), part(1), part(2), scale, 0);
+    const Value q = part(0);
+    const Value k = part(1);
+    const Value v = part(2);
+    const Value mixed = b.cached_attention(layer, q, k, v, scale, 0);
     return conv1d(b, mixed, prefix + "c_proj", d.hidden, d.hidden);
   }
 

@@ -36,25 +36,29 @@ constexpr int kRowBlock = 2;  // rows that share a decoded weight: their sums fi
 // the latency of what lies behind it, and more requests are under way than the first level could hold
 // (measured on 2 Zen 5 cores, storyteller, microseconds a step: 4 KiB ahead into the first level 582, 8 KiB
 // 508; into the second 8 KiB 525, 16 KiB 495, 24 KiB 521).
-constexpr int64_t kPrefetchBytes = kWeightsAhead;
+constexpr uintptr_t kPrefetchBytes = kWeightsAhead;
 
-HWY_INLINE void prefetch_far(const char* address) {
-  __builtin_prefetch(address, /*write=*/0, /*locality=*/2);
+/// Addresses are numbers here: what is asked for may lie outside the weight.
+HWY_INLINE uintptr_t address_of(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer);
+}
+HWY_INLINE void prefetch_far(uintptr_t address) {
+  __builtin_prefetch(reinterpret_cast<const void*>(address), /*write=*/0, /*locality=*/2);
 }
 
 /// The distance from a weight row at `row` to what should be asked for beside it: a fixed distance ahead in
 /// the range that ends at `stop`, and past its end in the range that begins at `next`. What lies between
 /// belongs to other threads.
-HWY_INLINE int64_t bytes_ahead(const char* row, const char* stop, const void* next) {
-  if (row + kPrefetchBytes < stop) return kPrefetchBytes;
+HWY_INLINE uintptr_t bytes_ahead(const void* row, const void* stop, const void* next) {
+  if (address_of(row) + kPrefetchBytes < address_of(stop)) return kPrefetchBytes;
   if (next == nullptr) return 0;
-  return static_cast<const char*>(next) - stop + kPrefetchBytes;
+  return address_of(next) - address_of(stop) + kPrefetchBytes;  // backwards too: it wraps around
 }
 
 /// kRows dot products with one weight row, x[r, :] · weight, each as a vector whose lanes are still to be
 /// summed. `ahead`: bytes from a weight to the one that is asked for beside it.
 template <int kRows, typename W>
-HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, int64_t ahead, VecF32* totals) {
+HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, uintptr_t ahead, VecF32* totals) {
   const F32 d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VecF32 sums[kRows][kChains];
@@ -71,7 +75,7 @@ HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, int64_t ah
       const auto w = load_f32(d, weight + at);
       // One request a cache line; the condition is known when this is compiled.
       if (c * lanes * static_cast<int64_t>(sizeof(W)) % 64 == 0) {
-        prefetch_far(reinterpret_cast<const char*>(weight + at) + ahead);
+        prefetch_far(address_of(weight + at) + ahead);
       }
       HWY_UNROLL(2)
       for (int r = 0; r < kRows; ++r) sums[r][c] = hn::MulAdd(w, hn::LoadU(d, x + r * in + at), sums[r][c]);
@@ -100,7 +104,7 @@ HWY_INLINE void dot_rows(const float* x, int64_t in, const W* weight, int64_t ah
 
 /// kRows rows times up to 4 weight rows: out[r * out_stride + o] for o < count.
 template <int kRows, typename W>
-HWY_INLINE void dot_block(const float* x, int64_t in, const W* weight, const int64_t* ahead, int64_t count,
+HWY_INLINE void dot_block(const float* x, int64_t in, const W* weight, const uintptr_t* ahead, int64_t count,
                           const float* bias, float* out, int64_t out_stride) {
   const F32 d;
   VecF32 totals[4][kRows];
@@ -123,15 +127,15 @@ inline void dot_products(const DecodeRows& x, const LinearPart& part, int64_t be
                          int64_t out_stride, const void* next) {
   const int64_t in = x.in;
   with_weight(*part.weight, [&](const auto* w) HWY_ATTR {
-    const auto* stop = reinterpret_cast<const char*>(w + end * in);
+    const void* stop = w + end * in;
     for (int64_t n = begin; n < end; n += 4, out += 4) {
       // After the first rows the weight rows are in the first-level cache.
       const int64_t count = std::min<int64_t>(4, end - n);
       float biases[4] = {};
-      int64_t ahead[4] = {};
+      uintptr_t ahead[4] = {};
       for (int64_t o = 0; o < count; ++o) {
         if (part.bias != nullptr) biases[o] = part.bias->at(n + o);
-        ahead[o] = bytes_ahead(reinterpret_cast<const char*>(w + (n + o) * in), stop, next);
+        ahead[o] = bytes_ahead(w + (n + o) * in, stop, next);
       }
       int64_t r = 0;
       for (; r + kRowBlock <= x.rows; r += kRowBlock) {

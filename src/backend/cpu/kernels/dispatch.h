@@ -30,12 +30,14 @@ void with_weight(const graph::Tensor& tensor, F&& f) {
 
 /// What a kernel's threads do when nothing is left for them: ask for the weights that they read next, as far
 /// as kernels ask ahead (decode_products-inl.h), since the first requests of a stream are waited for.
-inline constexpr int64_t kWeightsAhead = 16384;
+inline constexpr uintptr_t kWeightsAhead = 16384;
 inline void prefetch_next_weights(const backend::Backend& backend, int thread) {
-  const auto* weights =
-      static_cast<const char*>(static_cast<const CpuBackend&>(backend).next_weights(thread));
+  const void* weights = static_cast<const CpuBackend&>(backend).next_weights(thread);
   if (weights == nullptr) return;
-  for (int64_t at = 0; at < kWeightsAhead; at += 64) __builtin_prefetch(weights + at, 0, 2);
+  // As a number: the weights may end before.
+  const auto first = reinterpret_cast<uintptr_t>(weights);
+  for (uintptr_t at = 0; at < kWeightsAhead; at += 64)
+    __builtin_prefetch(reinterpret_cast<const void*>(first + at), /*write=*/0, /*locality=*/2);
 }
 
 /// Elements below which waking threads costs more than it saves (measured: a fork-join takes about 1 us).
