@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <ostream>
 #include <set>
 
 #include "backend/cpu/kernels.h"
@@ -29,6 +30,10 @@ struct Device {
   std::string backend;
   std::string target;  // cpu: the instruction set
 };
+/// For the lists of tests; GoogleTest would print bytes.
+std::ostream& operator<<(std::ostream& out, const Device& device) {
+  return out << device.backend << (device.target.empty() ? "" : " ") << device.target;
+}
 
 std::vector<Device> devices() {
   std::vector<Device> all;
