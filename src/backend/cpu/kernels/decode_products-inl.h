@@ -219,13 +219,14 @@ inline void column_products(const DecodeRows& x, const LinearPart& part, int64_t
       int64_t count = std::min(kVectors * lanes, end - n);
       for (int64_t i = 0; part.bias != nullptr && i < count; ++i) biases[i] = part.bias->at(n + i);
       const float* bias = part.bias != nullptr ? biases : nullptr;
+      const auto* columns = x.in == 0 ? w : w + n;  // a weight without inputs has no memory
       if (count == kVectors * lanes) {
-        column_rows<kVectors>(x.data, x.rows, x.in, w + n, stride, bias, out, out_stride);
+        column_rows<kVectors>(x.data, x.rows, x.in, columns, stride, bias, out, out_stride);
       } else if (count >= lanes) {
         count = lanes;
-        column_rows<1>(x.data, x.rows, x.in, w + n, stride, bias, out, out_stride);
+        column_rows<1>(x.data, x.rows, x.in, columns, stride, bias, out, out_stride);
       } else {
-        column_tail(x.data, x.rows, x.in, w + n, stride, bias, out, out_stride, static_cast<size_t>(count));
+        column_tail(x.data, x.rows, x.in, columns, stride, bias, out, out_stride, static_cast<size_t>(count));
       }
       n += count;
       out += count;
