@@ -4,6 +4,7 @@
 // for a gate, whose activation is multiplied with another linear of the same input.
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include "fuse/passes.h"
 #include "graph/ops/linear_fused.h"
@@ -57,7 +58,8 @@ void linear_group(Rewriter& rewriter) {
   }
   for (const auto& [input, all] : by_input) {
     if (all.size() < 2) continue;
-    const std::vector<Value> linears(all.begin(), all.begin() + std::min(all.size(), LinearForm::kMaxParts));
+    const auto some = std::span(all).first(std::min(all.size(), LinearForm::kMaxParts));
+    const std::vector<Value> linears(some.begin(), some.end());
     LinearForm form;
     form.parts.clear();
     Replacement group{.op = nullptr, .inputs = {{input}}, .members = linears, .outputs = linears};

@@ -14,7 +14,7 @@ void residual_add(Rewriter& rewriter) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
     if (node.kind != graph::NodeKind::op || node.op->name() != "add") continue;
-    for (const size_t side : {1, 0}) {
+    for (const size_t side : {size_t{1}, size_t{0}}) {
       const Value residual = node.inputs[1 - side];
       if (graph.type(residual) != node.type) continue;
       const auto linear = linear_before(rewriter, node.inputs[side]);
