@@ -29,6 +29,7 @@ void common_subexpressions(Rewriter& rewriter) {
     }
     if (writes) continue;
     std::vector<int32_t> inputs;
+    inputs.reserve(node.inputs.size());
     for (Value input : node.inputs) inputs.push_back(canonical[static_cast<size_t>(input.id)]);
     const auto [found, is_new] = first.try_emplace(
         Key{node.op->name(), node.op->attributes(), to_string(node.type), std::move(inputs)}, i);

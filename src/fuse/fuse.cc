@@ -26,6 +26,7 @@ void check_names(const FuseOptions& options) {
                           });
     if (is_known) continue;
     std::vector<std::string_view> names;
+    names.reserve(infos.size());
     for (const PassInfo& info : infos) names.push_back(info.name);
     fail(ErrorCode::invalid_argument, "no-fuse: expected all or one of {}, found '{}'",
          fmt::join(names, ", "), name);
@@ -77,6 +78,7 @@ Expanded expand(const Graph& graph, const std::vector<bool>& nodes) {
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Node& node = graph.nodes()[i];
     std::vector<Value> inputs;
+    inputs.reserve(node.inputs.size());
     for (Value input : node.inputs) inputs.push_back(mapped[static_cast<size_t>(input.id)]);
     const bool is_expanded_result =
         node.kind == NodeKind::result && nodes[static_cast<size_t>(node.inputs[0].id)];

@@ -6,7 +6,6 @@ namespace ingot::fuse {
 
 using graph::LinearForm;
 using graph::Node;
-using graph::Value;
 
 void linear_add(Rewriter& rewriter) {
   const graph::Graph& graph = rewriter.graph();

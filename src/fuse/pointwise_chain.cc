@@ -58,7 +58,8 @@ class Chain {
                        .b = operands.size() > 1 ? place.at(operands[1].id) : 0});
       place.emplace(member.id, static_cast<int>(place.size()));
     }
-    return Replacement{.op = std::make_shared<PointwiseOp>(static_cast<int>(inputs.size()), std::move(steps)),
+    const auto count = static_cast<int>(inputs.size());
+    return Replacement{.op = std::make_shared<PointwiseOp>(count, std::move(steps)),
                        .inputs = std::move(inputs),
                        .members = members_,
                        .outputs = {members_.back()}};

@@ -40,6 +40,7 @@ std::vector<Tensor> evaluate(const Graph& graph, const DimValues& dims,
         break;
       case NodeKind::op: {
         std::vector<Tensor> inputs;
+        inputs.reserve(node.inputs.size());
         for (Value input : node.inputs) inputs.push_back(values[static_cast<size_t>(input.id)]);
         const size_t first = values.size();
         size_t end = i;

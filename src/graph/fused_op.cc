@@ -77,6 +77,7 @@ Cost FusedOp::cost(std::span<const Tensor> inputs, const Tensor& output) const {
     const Node& node = body.graph.nodes()[i];
     if (node.kind != NodeKind::op) continue;
     std::vector<Tensor> operands;
+    operands.reserve(node.inputs.size());
     for (Value input : node.inputs) operands.push_back(bound(input));
     const Value value{static_cast<int32_t>(i)};
     const Cost part = node.op->cost(operands, bound(value));

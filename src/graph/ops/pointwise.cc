@@ -59,6 +59,7 @@ PointwiseOp::PointwiseOp(int inputs, std::vector<PointwiseStep> steps)
 
 std::string PointwiseOp::attributes() const {
   std::vector<std::string> texts;
+  texts.reserve(static_cast<size_t>(inputs_) + steps_.size());
   for (int i = 0; i < inputs_; ++i) texts.emplace_back(1, static_cast<char>('a' + i));
   for (const PointwiseStep& step : steps_) {
     const std::string& a = texts[static_cast<size_t>(step.a)];
