@@ -120,7 +120,7 @@ Calibration load_or_calibrate(Backend& backend, const CalibrationOptions& option
   const auto notice = [&](const std::string& line) {
     if (options.notice) options.notice(line);
   };
-  notice(fmt::format("calibrating {}, about 3 s, once", identity.description));
+  notice(fmt::format("calibrating {}, about 5 s, once", identity.description));
   Calibration calibration = options.measure(backend);
   std::erase_if(lookup.entries,
                 [&](const Calibration& entry) { return same_place(entry.identity, identity); });

@@ -1,6 +1,7 @@
 #include "graph/ops/attention.h"
 
 #include <cmath>
+#include <optional>
 
 #include "opcases/step.h"
 
@@ -15,7 +16,7 @@ struct Shape4 {
 };
 
 OpCase situation(std::string_view name, const std::vector<StepPart>& parts, Shape4 s, int64_t window = 0,
-                 int64_t padding = 0) {
+                 int64_t padding = 0, std::optional<float> scale = std::nullopt) {
   const PagedStep step(parts, s.page_tokens, padding);
   return {.name = fmt::format("attention/{}/{}of{}x{}{}", name, s.heads, s.kv_heads, s.head_dim,
                               window > 0 ? fmt::format("/window{}", window) : ""),
@@ -30,7 +31,8 @@ OpCase situation(std::string_view name, const std::vector<StepPart>& parts, Shap
                 inputs.context_len = b.i32({Symbol::sequences}, step.context_len);
                 inputs.block_table = b.i32({Symbol::sequences, Symbol::pages}, step.block_table);
                 return graph::attention(b.graph(), q, keys, values, inputs,
-                                        1.0F / std::sqrt(static_cast<float>(s.head_dim)), window);
+                                        scale.value_or(1.0F / std::sqrt(static_cast<float>(s.head_dim))),
+                                        window);
               },
           // A score, of magnitude up to about 8, is off by some epsilon of itself, and a weight by as much of
           // itself; the output is a mean of values in [-1, 1) under these weights.
@@ -49,6 +51,10 @@ std::vector<OpCase> attention_cases() {
     for (int64_t window : {1, 7, 32, 100, 513, 600}) {
       cases.push_back(situation(fmt::format("context{}", context), {{1, context}}, {}, window));
     }
+  }
+  // Any scale: what pads a vector of scores must not come to be the highest.
+  for (const float scale : {-0.25F, 0.0F}) {
+    cases.push_back(situation(fmt::format("scale{}", scale), {{1, 33}, {2, 45}}, {}, 0, 0, scale));
   }
   // Groups and head widths: one to many query heads a key head; below, at and above vectors.
   for (const auto& [heads, kv_heads] :

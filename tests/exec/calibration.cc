@@ -91,7 +91,7 @@ class CalibrationFile : public testing::Test {
 TEST_F(CalibrationFile, IsMadeOnceAndThenRead) {
   const Calibration first = load();
   EXPECT_TRUE(first.is_new);
-  EXPECT_THAT(notices, ElementsAre(HasSubstr("calibrating null, about 3 s, once")));
+  EXPECT_THAT(notices, ElementsAre(HasSubstr("calibrating null, about 5 s, once")));
   const Calibration second = load();
   EXPECT_FALSE(second.is_new);
   EXPECT_THAT(notices, IsEmpty());

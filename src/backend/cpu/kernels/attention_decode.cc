@@ -143,6 +143,7 @@ void attend(const CacheRows& cache, const float* query, int64_t heads, float sca
   const int64_t head_dim = cache.head_dim;
   for (int64_t h = 0; h < heads; ++h) partials[h] = {-std::numeric_limits<float>::infinity(), 0.0F};
   for (int64_t i = 0; i < heads * head_dim; ++i) out[i] = 0;
+  const auto lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
   const float* key_rows[kBlockKeys];
   const float* value_rows[kBlockKeys];
   HWY_ALIGN float scores[kBlockKeys + HWY_MAX_BYTES / 4];
@@ -158,10 +159,13 @@ void attend(const CacheRows& cache, const float* query, int64_t heads, float sca
       int64_t k = 0;
       for (; k + 8 <= keys; k += 8) dot_keys<8>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
       for (; k < keys; ++k) dot_keys<1>(d, query + h * head_dim, key_rows + k, head_dim, scores + k);
-      for (; k % lanes != 0; ++k) scores[k] = -std::numeric_limits<float>::infinity();
+      for (; k % lanes != 0; ++k) scores[k] = 0;
       auto highest = hn::Set(d, max);
       for (k = 0; k < keys; k += lanes) {
-        const auto scaled = hn::Mul(hn::LoadU(d, scores + k), hn::Set(d, scale));
+        // What pads the last vector is masked after the scale, whose sign is the caller's.
+        const auto is_key = hn::FirstN(d, static_cast<size_t>(std::min(lanes, keys - k)));
+        const auto scaled =
+            hn::IfThenElse(is_key, hn::Mul(hn::LoadU(d, scores + k), hn::Set(d, scale)), lowest);
         hn::StoreU(scaled, d, scores + k);
         highest = hn::Max(highest, scaled);
       }
