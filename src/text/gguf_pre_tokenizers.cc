@@ -46,11 +46,11 @@ constexpr std::string_view kDeepseekV3Han = "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\
 constexpr std::string_view kDeepseekV3 =
     R"RE([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)RE"
     R"RE(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)RE";
-// Falcon's "Punctuation" step: the Unicode category and the ASCII signs outside it.
-constexpr std::string_view kPunctuation = R"([\p{P}$+<=>\^`|~])";
-
-json split(std::string_view regex, std::string_view behavior = "Isolated") {
-  return {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", behavior}, {"invert", false}};
+json split(std::string_view regex) {
+  return {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+json punctuation() {
+  return {{"type", "Punctuation"}, {"behavior", "Contiguous"}};
 }
 json digits(bool individual) {
   return {{"type", "Digits"}, {"individual_digits", individual}};
@@ -99,11 +99,10 @@ json deepseek_v3() {
   return sequence({split(R"(\p{N}{1,3})"), split(kDeepseekV3Han), split(kDeepseekV3), byte_level(false)});
 }
 json falcon() {
-  return sequence(
-      {split(kPunctuation, "Contiguous"), byte_level(true), digits(false), split("[0-9][0-9][0-9]")});
+  return sequence({punctuation(), byte_level(true), digits(false), split("[0-9][0-9][0-9]")});
 }
 json falcon3() {
-  return sequence({split(kPunctuation, "Contiguous"), byte_level(true), digits(true)});
+  return sequence({punctuation(), byte_level(true), digits(true)});
 }
 
 struct Row {

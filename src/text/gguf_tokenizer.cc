@@ -177,7 +177,7 @@ class Reader {
       if (!out_.vocab.token(*id))
         metadata_.refuse(key, fmt::format("expected a token's id, found {}, which has none", *id));
       single.push_back({{"SpecialToken", {{"id", role}}}});
-      tokens[std::string(role)] = {{"id", role}, {"ids", json::array({*id})}};
+      tokens[std::string(role)] = {{"id", role}, {"ids", json::array({static_cast<uint32_t>(*id)})}};
     };
     if (add_bos) put("bos", out_.bos);
     single.push_back({{"Sequence", {{"id", "A"}}}});
