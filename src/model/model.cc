@@ -30,7 +30,7 @@ int64_t Model::parameters() const {
 int64_t Model::weight_bytes() const {
   int64_t bytes = 0;
   for (const auto& [dtype, parameters] : parameters_by_dtype()) {
-    bytes += parameters * static_cast<int64_t>(dtype_bytes(dtype));
+    bytes += dtype_bytes(dtype, parameters);
   }
   return bytes;
 }
