@@ -1,13 +1,62 @@
 // Every storage format Ingot decodes: one line each.
 #pragma once
 
-#include "dtype/bf16.h"  // IWYU pragma: export
-#include "dtype/f16.h"   // IWYU pragma: export
+#include "dtype/bf16.h"     // IWYU pragma: export
+#include "dtype/f16.h"      // IWYU pragma: export
+#include "dtype/f8_e4m3.h"  // IWYU pragma: export
+#include "dtype/q4_0.h"     // IWYU pragma: export
+#include "dtype/q4_k.h"     // IWYU pragma: export
+#include "dtype/q6_k.h"     // IWYU pragma: export
+#include "dtype/q8_0.h"     // IWYU pragma: export
+#include "ingot/dtype.h"
 
 namespace ingot::dtype {
 
 INGOT_HD inline float decode(float value) {
   return value;
+}
+
+/// Calls f(pointer) with `data` as the blocks of a block format: const Q8_0*, const Q4_K* … Returns false,
+/// without a call, for every other type.
+template <class F>
+INGOT_HD bool with_blocks(DType dtype, const void* data, F&& f) {
+  switch (dtype) {
+    case DType::q8_0:
+      f(static_cast<const Q8_0*>(data));
+      return true;
+    case DType::q4_0:
+      f(static_cast<const Q4_0*>(data));
+      return true;
+    case DType::q4_k:
+      f(static_cast<const Q4_K*>(data));
+      return true;
+    case DType::q6_k:
+      f(static_cast<const Q6_K*>(data));
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Value i of an array of a weight type, decoded.
+INGOT_HD inline float value_at(DType dtype, const void* data, int64_t i) {
+  switch (dtype) {
+    case DType::f16:
+      return decode(static_cast<const F16*>(data)[i]);
+    case DType::bf16:
+      return decode(static_cast<const Bf16*>(data)[i]);
+    case DType::f8_e4m3:
+      return decode(static_cast<const F8E4M3*>(data)[i]);
+    case DType::f32:
+      return static_cast<const float*>(data)[i];
+    default: {
+      float value = __builtin_nanf("");
+      with_blocks(dtype, data, [&]<class Block>(const Block* blocks) {
+        value = decode(blocks[i / Block::kElements], static_cast<int>(i % Block::kElements));
+      });
+      return value;
+    }
+  }
 }
 
 }  // namespace ingot::dtype
