@@ -17,6 +17,13 @@ struct Merge {
   int32_t id = 0;              // of the joined symbol
 };
 
+/// A rule of a list in the order of ranks, as ids of the vocabulary.
+struct MergeRule {
+  int32_t left;
+  int32_t right;
+  int32_t product;
+};
+
 /// Buffers of merge_word() that keep their capacity.
 struct MergeWork {
   std::vector<Merge> next;     // the rule for symbol i and its right neighbour
