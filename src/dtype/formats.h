@@ -4,8 +4,17 @@
 #include "dtype/bf16.h"     // IWYU pragma: export
 #include "dtype/f16.h"      // IWYU pragma: export
 #include "dtype/f8_e4m3.h"  // IWYU pragma: export
+#include "dtype/iq4_nl.h"   // IWYU pragma: export
+#include "dtype/iq4_xs.h"   // IWYU pragma: export
+#include "dtype/mxfp4.h"    // IWYU pragma: export
+#include "dtype/q2_k.h"     // IWYU pragma: export
+#include "dtype/q3_k.h"     // IWYU pragma: export
 #include "dtype/q4_0.h"     // IWYU pragma: export
+#include "dtype/q4_1.h"     // IWYU pragma: export
 #include "dtype/q4_k.h"     // IWYU pragma: export
+#include "dtype/q5_0.h"     // IWYU pragma: export
+#include "dtype/q5_1.h"     // IWYU pragma: export
+#include "dtype/q5_k.h"     // IWYU pragma: export
 #include "dtype/q6_k.h"     // IWYU pragma: export
 #include "dtype/q8_0.h"     // IWYU pragma: export
 #include "ingot/dtype.h"
@@ -27,11 +36,38 @@ INGOT_HD bool with_blocks(DType dtype, const void* data, F&& f) {
     case DType::q4_0:
       f(static_cast<const Q4_0*>(data));
       return true;
+    case DType::q4_1:
+      f(static_cast<const Q4_1*>(data));
+      return true;
+    case DType::q5_0:
+      f(static_cast<const Q5_0*>(data));
+      return true;
+    case DType::q5_1:
+      f(static_cast<const Q5_1*>(data));
+      return true;
+    case DType::q2_k:
+      f(static_cast<const Q2_K*>(data));
+      return true;
+    case DType::q3_k:
+      f(static_cast<const Q3_K*>(data));
+      return true;
     case DType::q4_k:
       f(static_cast<const Q4_K*>(data));
       return true;
+    case DType::q5_k:
+      f(static_cast<const Q5_K*>(data));
+      return true;
     case DType::q6_k:
       f(static_cast<const Q6_K*>(data));
+      return true;
+    case DType::iq4_nl:
+      f(static_cast<const Iq4_NL*>(data));
+      return true;
+    case DType::iq4_xs:
+      f(static_cast<const Iq4_XS*>(data));
+      return true;
+    case DType::mxfp4:
+      f(static_cast<const Mxfp4*>(data));
       return true;
     default:
       return false;
