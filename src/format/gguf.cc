@@ -184,8 +184,10 @@ Gguf parse_gguf(std::span<const std::byte> bytes, std::string_view name) {
     place(reader, file, description);
     file.tensors.push_back(std::move(description.tensor));
   }
-  std::sort(file.tensors.begin(), file.tensors.end(),
-            [](const Tensor& a, const Tensor& b) { return a.bytes.data() < b.bytes.data(); });
+  std::sort(file.tensors.begin(), file.tensors.end(), [](const Tensor& a, const Tensor& b) {
+    return std::tuple(a.bytes.data(), std::string_view(a.name)) <
+           std::tuple(b.bytes.data(), std::string_view(b.name));
+  });
   check_overlaps(reader, file.tensors);
   return file;
 }
