@@ -72,8 +72,9 @@ constexpr bool holds(DType dtype) {
       return std::is_same_v<T, uint8_t>;
     case DType::boolean:
       return std::is_same_v<T, bool>;
+    default:  // 8-bit floats and blocks: raw() has their bytes
+      return false;
   }
-  return false;
 }
 
 class Array {
@@ -115,7 +116,7 @@ class Array {
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype_); }
+  size_t bytes() const { return static_cast<size_t>(dtype_bytes(dtype_, elements())); }
   /// False for elements in place of a file.
   bool writable() const;
 

@@ -84,7 +84,7 @@ graph::DimValues values_of(int64_t any) {
 void expect_addressable(const graph::Graph& graph, int64_t any) {
   constexpr double kMostBytes = 0x1p62;
   for (const Node& node : graph.nodes()) {
-    double bytes = static_cast<double>(dtype_bytes(node.type.dtype));
+    double bytes = static_cast<double>(block_of(node.type.dtype).bytes);
     for (const graph::Dim& dim : node.type.dims) {
       const Dim length = api::to_public(dim);
       const auto offset = static_cast<double>(length.at(0));

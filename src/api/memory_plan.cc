@@ -127,7 +127,7 @@ MemoryPlanner::Need MemoryPlanner::compile(int64_t context, int64_t sequences, c
     for (const graph::Node& node : plan.graph->nodes()) {
       if (node.kind != NodeKind::input) continue;
       add_largest(inputs[node.name],
-                  static_cast<size_t>(node.type.bind(plan.bucket).elements()) * dtype_bytes(node.type.dtype));
+                  static_cast<size_t>(dtype_bytes(node.type.dtype, node.type.bind(plan.bucket).elements())));
     }
     for (const std::string& note : plan.notes) {
       if (std::find(need.notes.begin(), need.notes.end(), note) == need.notes.end())

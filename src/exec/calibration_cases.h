@@ -14,7 +14,7 @@ namespace ingot::exec {
 class WeightBytes {
  public:
   Array array(DType dtype, const Shape& shape) {
-    const size_t bytes = static_cast<size_t>(shape.elements()) * dtype_bytes(dtype);
+    const size_t bytes = static_cast<size_t>(dtype_bytes(dtype, shape.elements()));
     if (bytes > bytes_->size()) bytes_ = std::make_shared<std::vector<std::byte>>(bytes);
     return Array::over(bytes_->data(), bytes, dtype, shape, bytes_);
   }

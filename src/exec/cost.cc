@@ -31,8 +31,7 @@ double step_weight_bytes(const Plan& plan, const graph::DimValues& dims) {
       if (node.op->name() == "embedding") {
         const double rows = static_cast<double>(shape_of(graph, node.inputs[0], dims).elements());
         const Shape& table = graph.nodes()[input].weight.shape();
-        bytes += rows * static_cast<double>(table[1]) *
-                 static_cast<double>(dtype_bytes(graph.nodes()[input].type.dtype));
+        bytes += rows * static_cast<double>(dtype_bytes(graph.nodes()[input].type.dtype, table[1]));
       } else {
         read_whole[input] = true;
       }

@@ -215,11 +215,11 @@ class Reader {
 }  // namespace
 
 int64_t Tensor::elements() const {
-  return static_cast<int64_t>(bytes.size() / dtype_bytes(dtype));
+  return static_cast<int64_t>(bytes.size()) / block_of(dtype).bytes * block_of(dtype).elements;
 }
 
 bool Tensor::is_aligned() const {
-  return reinterpret_cast<uintptr_t>(bytes.data()) % dtype_bytes(dtype) == 0;
+  return reinterpret_cast<uintptr_t>(bytes.data()) % dtype_alignment(dtype) == 0;
 }
 
 Safetensors parse_safetensors(std::span<const std::byte> bytes, std::string_view name) {

@@ -30,9 +30,29 @@ void expect_dtype(const Op& op, std::string_view what, const TensorType& type, D
        to_string(type));
 }
 
-void expect_weight(const Op& op, std::string_view what, const TensorType& type) {
-  if (is_weight_dtype(type.dtype)) return;
+void expect_float(const Op& op, std::string_view what, const TensorType& type) {
+  if (is_float_dtype(type.dtype)) return;
   fail(ErrorCode::invalid_argument, "{}: expected {} of type f32, f16 or bf16, found {}", op.name(), what,
+       to_string(type));
+}
+
+void expect_weight(const Op& op, std::string_view what, const TensorType& type) {
+  if (!is_weight_dtype(type.dtype)) {
+    fail(ErrorCode::invalid_argument, "{}: expected {} of a type for weights, found {}", op.name(), what,
+         to_string(type));
+  }
+  if (!is_block_dtype(type.dtype)) return;
+  const int64_t block = block_of(type.dtype).elements;
+  const Dim width = type.dim(-1);
+  if (!width.is_static() || width.extent() % block != 0) {
+    fail(ErrorCode::invalid_argument, "{}: expected the width of {} to be a multiple of {}, found {}",
+         op.name(), what, block, to_string(type));
+  }
+}
+
+void expect_single_values(const Op& op, const TensorType& type) {
+  if (!is_block_dtype(type.dtype)) return;
+  fail(ErrorCode::invalid_argument, "{}: expected a type without blocks, found {}", op.name(),
        to_string(type));
 }
 

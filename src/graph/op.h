@@ -63,7 +63,11 @@ class Op {
 void expect_inputs(const Op& op, std::span<const TensorType> inputs, size_t least, size_t most);
 void expect_rank(const Op& op, std::string_view what, const TensorType& type, int rank);
 void expect_dtype(const Op& op, std::string_view what, const TensorType& type, DType dtype);
-void expect_weight(const Op& op, std::string_view what, const TensorType& type);  // f32, f16 or bf16
+void expect_float(const Op& op, std::string_view what, const TensorType& type);  // f32, f16 or bf16
+/// A type of weights' matrices; blocks, where it has them, are whole.
+void expect_weight(const Op& op, std::string_view what, const TensorType& type);
+/// No blocks: values that can be moved one by one.
+void expect_single_values(const Op& op, const TensorType& type);
 void expect_dim(const Op& op, std::string_view what, const Dim& found, const Dim& expected);
 
 }  // namespace ingot::graph

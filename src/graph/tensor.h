@@ -18,7 +18,7 @@ struct Tensor {
   Shape shape;
 
   int64_t elements() const { return shape.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements()) * dtype_bytes(dtype); }
+  size_t bytes() const { return static_cast<size_t>(dtype_bytes(dtype, elements())); }
 
   template <typename T>
   T* as() const {
@@ -27,17 +27,8 @@ struct Tensor {
   const float* f32() const { return static_cast<const float*>(data); }
   const int32_t* i32() const { return static_cast<const int32_t*>(data); }
 
-  /// Element i of an f32, f16 or bf16 tensor, decoded. For references; kernels decode vectors.
-  float at(int64_t i) const {
-    switch (dtype) {
-      case DType::f16:
-        return dtype::decode(static_cast<const dtype::F16*>(data)[i]);
-      case DType::bf16:
-        return dtype::decode(static_cast<const dtype::Bf16*>(data)[i]);
-      default:
-        return static_cast<const float*>(data)[i];
-    }
-  }
+  /// Element i of a tensor of a weight type, decoded. For references; kernels decode vectors.
+  float at(int64_t i) const { return dtype::value_at(dtype, data, i); }
 };
 
 }  // namespace ingot::graph

@@ -11,15 +11,25 @@
 namespace ingot {
 namespace {
 
+// Rows are made of whole blocks.
+void require_whole_blocks(DType dtype, const Shape& shape) {
+  const int64_t block = block_of(dtype).elements;
+  const int64_t width = shape.rank() == 0 ? 1 : shape[-1];
+  if (width % block == 0) return;
+  fail(ErrorCode::invalid_argument, "array: expected a last dimension in blocks of {} for {}, found {}", block,
+       to_string(dtype), to_string(shape));
+}
+
 // Bytes of an array that is to be made; a shape's element count fits an int64_t, its bytes may not.
 size_t byte_count(DType dtype, const Shape& shape) {
-  const auto elements = static_cast<size_t>(shape.elements());
-  const size_t width = dtype_bytes(dtype);
-  if (elements > static_cast<size_t>(std::numeric_limits<ptrdiff_t>::max()) / width) {
+  require_whole_blocks(dtype, shape);
+  const DTypeBlock block = block_of(dtype);
+  const int64_t blocks = shape.elements() / block.elements;
+  if (blocks > std::numeric_limits<ptrdiff_t>::max() / block.bytes) {
     fail(ErrorCode::invalid_argument, "array: {} {} has more bytes than memory can address", to_string(dtype),
          to_string(shape));
   }
-  return elements * width;
+  return static_cast<size_t>(blocks * block.bytes);
 }
 
 void require_bytes(size_t bytes, DType dtype, const Shape& shape) {
@@ -100,10 +110,11 @@ Array Array::copy(const void* data, size_t bytes, DType dtype, const Shape& shap
 Array Array::over(const void* data, size_t bytes, DType dtype, const Shape& shape,
                   std::shared_ptr<const void> keep_alive) {
   require_bytes(bytes, dtype, shape);
-  if (reinterpret_cast<uintptr_t>(data) % dtype_bytes(dtype) != 0) {
+  const uintptr_t beyond = reinterpret_cast<uintptr_t>(data) % dtype_alignment(dtype);
+  if (beyond != 0) {
     fail(ErrorCode::invalid_argument,
-         "array: expected data aligned to the {} bytes of {}, found an address {} beyond", dtype_bytes(dtype),
-         to_string(dtype), reinterpret_cast<uintptr_t>(data) % dtype_bytes(dtype));
+         "array: expected data aligned to the {} bytes of {}, found an address {} beyond",
+         dtype_alignment(dtype), to_string(dtype), beyond);
   }
   return {std::make_shared<Buffer>(Buffer::borrow(data, bytes, std::move(keep_alive))), 0, dtype, shape};
 }
@@ -133,6 +144,7 @@ Array Array::reshape(const Shape& shape) const {
     fail(ErrorCode::invalid_argument, "array: cannot reshape {} to {}: {} elements against {}",
          to_string(shape_), to_string(shape), elements(), shape.elements());
   }
+  require_whole_blocks(dtype_, shape);
   return {buffer_, offset_, dtype_, shape};
 }
 
@@ -148,7 +160,8 @@ Array Array::rows(int64_t begin, int64_t end) const {
     if (axis > 0) row *= shape_[axis];
   }
   const Shape shape(std::span<const int64_t>(lengths.data(), static_cast<size_t>(shape_.rank())));
-  return {buffer_, offset_ + static_cast<size_t>(begin * row) * dtype_bytes(dtype_), dtype_, shape};
+  require_whole_blocks(dtype_, shape);
+  return {buffer_, offset_ + static_cast<size_t>(dtype_bytes(dtype_, begin * row)), dtype_, shape};
 }
 
 void Array::require_type(bool fits, DType dtype, size_t type_bytes) {

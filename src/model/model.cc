@@ -2,14 +2,14 @@
 
 namespace ingot::model {
 
-Model::Model(std::shared_ptr<const format::HfFolder> folder)
-    : folder_(std::move(folder)), architecture_(make_architecture(*folder_)) {
+Model::Model(std::shared_ptr<const format::Checkpoint> checkpoint)
+    : checkpoint_(std::move(checkpoint)), architecture_(make_architecture(*checkpoint_)) {
   logits_graph_ = build(false);
   token_graph_ = build(true);
 }
 
 std::shared_ptr<const graph::Graph> Model::build(bool sample) const {
-  Weights weights(*folder_);
+  Weights weights(*checkpoint_);
   ModelBuilder builder(weights, architecture_->dimensions());
   architecture_->build(builder, sample);
   weights.expect_all_used(architecture_->name());
@@ -30,7 +30,7 @@ int64_t Model::parameters() const {
 int64_t Model::weight_bytes() const {
   int64_t bytes = 0;
   for (const auto& [dtype, parameters] : parameters_by_dtype()) {
-    bytes += parameters * static_cast<int64_t>(dtype_bytes(dtype));
+    bytes += dtype_bytes(dtype, parameters);
   }
   return bytes;
 }

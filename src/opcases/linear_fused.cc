@@ -194,7 +194,7 @@ std::vector<BadCase> one_part_bad(LinearForm form) {
       bad("weight_of_another_input_width", form, with(kX, {DType::f32, {6, 5}}),
           "linear: expected the weight's input width to be 4, found 5"),
       bad("weight_of_integers", form, with(kX, {DType::i8, {6, 4}}),
-          "linear: expected the weight of type f32, f16 or bf16, found i8[6, 4]"),
+          "linear: expected the weight of a type for weights, found i8[6, 4]"),
       bad("norm_of_another_width", normed, narrow, "rms_norm: expected the weight to be 4, found 5"),
       bad("no_weight", form, {kX}, fmt::format("{}: expected {} inputs, found 1", name, form.add ? 3 : 2)),
   };

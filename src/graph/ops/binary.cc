@@ -9,7 +9,7 @@ TensorType BinaryOp::infer(std::span<const TensorType> inputs) const {
   const TensorType& a = inputs[0];
   const TensorType& b = inputs[1];
   expect_dtype(*this, "a", a, DType::f32);
-  expect_weight(*this, "b", b);
+  expect_float(*this, "b", b);
   if (b.rank() > a.rank()) {
     fail(ErrorCode::invalid_argument, "{}: expected b of rank <= {}, found {}", name(), a.rank(),
          to_string(b));

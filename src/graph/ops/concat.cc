@@ -15,6 +15,7 @@ TensorType ConcatOp::infer(std::span<const TensorType> inputs) const {
     fail(ErrorCode::invalid_argument, "concat: expected an axis of {}, found {}", to_string(inputs[0]),
          axis_);
   }
+  expect_single_values(*this, inputs[0]);
   TensorType out = inputs[0];
   for (const TensorType& input : inputs.subspan(1)) {
     expect_dtype(*this, "every input", input, out.dtype);

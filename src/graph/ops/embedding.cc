@@ -19,10 +19,9 @@ class EmbeddingOp final : public Op {
   }
 
   Cost cost(std::span<const Tensor> inputs, const Tensor& output) const override {
-    const auto elements = static_cast<double>(output.elements());
     return {.flops = 0,
             .bytes_read = static_cast<double>(inputs[0].bytes()) +
-                          elements * static_cast<double>(dtype_bytes(inputs[1].dtype)),
+                          static_cast<double>(dtype_bytes(inputs[1].dtype, output.elements())),
             .bytes_written = static_cast<double>(output.bytes())};
   }
 

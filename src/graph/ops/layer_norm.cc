@@ -18,7 +18,7 @@ TensorType LayerNormOp::infer(std::span<const TensorType> inputs) const {
   for (size_t i = 1; i < 3; ++i) {
     const std::string_view what = i == 1 ? "the weight" : "the bias";
     expect_rank(*this, what, inputs[i], 1);
-    expect_weight(*this, what, inputs[i]);
+    expect_float(*this, what, inputs[i]);
     expect_dim(*this, what, inputs[i].dim(0), inputs[0].dim(-1));
   }
   return inputs[0];

@@ -1,5 +1,7 @@
 #include "graph/ops/linear.h"
 
+#include "base/check.h"
+
 namespace ingot::graph {
 
 std::string LinearOp::attributes() const {
@@ -13,11 +15,15 @@ TensorType LinearOp::infer(std::span<const TensorType> inputs) const {
   expect_rank(*this, "the weight", inputs[1], 2);
   expect_weight(*this, "the weight", inputs[1]);
   const bool out_in = order_ == WeightOrder::out_in;
+  if (!out_in && is_block_dtype(inputs[1].dtype)) {
+    fail(ErrorCode::invalid_argument, "linear: expected a weight of blocks in the order [out, in], found {}",
+         to_string(inputs[1]));
+  }
   const Dim out = inputs[1].dim(out_in ? 0 : 1);
   expect_dim(*this, "the weight's input width", inputs[1].dim(out_in ? 1 : 0), inputs[0].dim(1));
   if (inputs.size() == 3) {
     expect_rank(*this, "the bias", inputs[2], 1);
-    expect_weight(*this, "the bias", inputs[2]);
+    expect_float(*this, "the bias", inputs[2]);
     expect_dim(*this, "the bias's width", inputs[2].dim(0), out);
   }
   return {DType::f32, {inputs[0].dim(0), out}};

@@ -16,7 +16,7 @@ TensorType RmsNormOp::infer(std::span<const TensorType> inputs) const {
   if (inputs[0].rank() == 0)
     fail(ErrorCode::invalid_argument, "rms_norm: expected x of rank >= 1, found a scalar");
   expect_rank(*this, "the weight", inputs[1], 1);
-  expect_weight(*this, "the weight", inputs[1]);
+  expect_float(*this, "the weight", inputs[1]);
   expect_dim(*this, "the weight", inputs[1].dim(0), inputs[0].dim(-1));
   return inputs[0];
 }

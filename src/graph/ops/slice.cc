@@ -13,6 +13,7 @@ std::string SliceOp::attributes() const {
 
 TensorType SliceOp::infer(std::span<const TensorType> inputs) const {
   expect_inputs(*this, inputs, 1, 1);
+  expect_single_values(*this, inputs[0]);
   if (axis_ < 0 || axis_ >= inputs[0].rank()) {
     fail(ErrorCode::invalid_argument, "slice: expected an axis of {}, found {}", to_string(inputs[0]), axis_);
   }

@@ -23,8 +23,7 @@ struct LinearPart {
   /// Where the weights of an output begin; null where they do not lie together.
   const void* row(int64_t output) const {
     if (!out_in) return nullptr;
-    const auto row_bytes = static_cast<int64_t>(dtype_bytes(weight->dtype)) * weight->shape[1];
-    return weight->as<const char>() + output * row_bytes;
+    return weight->as<const char>() + output * dtype_bytes(weight->dtype, weight->shape[1]);
   }
 };
 

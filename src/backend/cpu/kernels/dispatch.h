@@ -10,7 +10,8 @@
 
 namespace ingot::cpu {
 
-/// Calls f with a typed pointer to a weight tensor: const float*, const dtype::F16* or const dtype::Bf16*.
+/// Calls f with a typed pointer to a weight tensor of single values: const float*, const dtype::F16*, const
+/// dtype::Bf16* or const dtype::F8E4M3*.
 template <class F>
 void with_weight(const graph::Tensor& tensor, F&& f) {
   switch (tensor.dtype) {
@@ -22,6 +23,9 @@ void with_weight(const graph::Tensor& tensor, F&& f) {
       return;
     case DType::bf16:
       f(tensor.as<const dtype::Bf16>());
+      return;
+    case DType::f8_e4m3:
+      f(tensor.as<const dtype::F8E4M3>());
       return;
     default:
       INGOT_CHECK(false, "a kernel got a weight of type {}", to_string(tensor.dtype));

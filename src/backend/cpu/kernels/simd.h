@@ -38,6 +38,19 @@ HWY_INLINE VecF32 load_f32(F32 d, const dtype::F16* from) {
   return hn::PromoteTo(d, hn::LoadU(half, reinterpret_cast<const hwy::float16_t*>(from)));
 }
 
+HWY_INLINE VecF32 load_f32(F32 d, const dtype::F8E4M3* from) {
+  const hn::Rebind<uint8_t, F32> quarter;
+  const hn::RebindToUnsigned<F32> wide;
+  const auto bits = hn::PromoteTo(wide, hn::LoadU(quarter, reinterpret_cast<const uint8_t*>(from)));
+  const auto sign = hn::ShiftLeft<24>(hn::And(bits, hn::Set(wide, 0x80U)));
+  const auto rest = hn::And(bits, hn::Set(wide, 0x7fU));
+  // The exponent's bias is 7, not 127: a product with 2^120 is exact, for subnormals too.
+  const auto magnitude = hn::Mul(hn::BitCast(d, hn::ShiftLeft<20>(rest)), hn::Set(d, 0x1p120F));
+  const auto is_nan = hn::RebindMask(d, hn::Eq(rest, hn::Set(wide, 0x7fU)));
+  const auto value = hn::IfThenElse(is_nan, hn::Set(d, __builtin_nanf("")), magnitude);
+  return hn::Or(value, hn::BitCast(d, sign));
+}
+
 /// The first `count` < Lanes elements, the others zero. Reads no byte beyond them.
 template <typename W>
 HWY_INLINE VecF32 load_f32_tail(F32 d, const W* from, size_t count) {

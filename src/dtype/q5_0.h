@@ -1,0 +1,22 @@
+// q5_0: 32 values as 5-bit integers of one scale, offset by 16. Format: GGUF, type 6.
+#pragma once
+
+#include "dtype/f16.h"
+
+namespace ingot::dtype {
+
+struct Q5_0 {
+  static constexpr int kElements = 32;
+  F16 d;                 // scale
+  unsigned char qh[4];   // bit i % 8 of byte i / 8: the fifth bit of value i
+  unsigned char qs[16];  // byte j: low bits of value j in the low half, of value j + 16 in the high half
+};
+static_assert(sizeof(Q5_0) == 22 && alignof(Q5_0) == 2);
+
+INGOT_HD inline float decode(const Q5_0& block, int i) {
+  const int low = i < 16 ? block.qs[i] & 0xf : block.qs[i - 16] >> 4;
+  const int q = low | (block.qh[i / 8] >> (i % 8) & 1) << 4;
+  return decode(block.d) * static_cast<float>(q - 16);
+}
+
+}  // namespace ingot::dtype

@@ -1,0 +1,23 @@
+// q5_1: 32 values as 5-bit integers of one scale and one minimum. Format: GGUF, type 7.
+#pragma once
+
+#include "dtype/f16.h"
+
+namespace ingot::dtype {
+
+struct Q5_1 {
+  static constexpr int kElements = 32;
+  F16 d;                 // scale
+  F16 m;                 // minimum: value i is d * q[i] + m
+  unsigned char qh[4];   // bit i % 8 of byte i / 8: the fifth bit of value i
+  unsigned char qs[16];  // byte j: low bits of value j in the low half, of value j + 16 in the high half
+};
+static_assert(sizeof(Q5_1) == 24 && alignof(Q5_1) == 2);
+
+INGOT_HD inline float decode(const Q5_1& block, int i) {
+  const int low = i < 16 ? block.qs[i] & 0xf : block.qs[i - 16] >> 4;
+  const int q = low | (block.qh[i / 8] >> (i % 8) & 1) << 4;
+  return decode(block.d) * static_cast<float>(q) + decode(block.m);
+}
+
+}  // namespace ingot::dtype
