@@ -87,10 +87,14 @@ void sync_folder_of(const std::string& path) {
 }  // namespace
 
 GgufWriter::GgufWriter(const std::string& path, Existing existing, size_t alignment)
-    : path_(behind_links(path)), part_path_(path_ + ".part"), existing_(existing), alignment_(alignment) {
+    : path_(behind_links(path)), part_path_(part_path_of(path)), existing_(existing), alignment_(alignment) {
   INGOT_CHECK(std::has_single_bit(alignment) && alignment >= 8, "alignment {}", alignment);
   check_target(path_, existing_);
   open_part();
+}
+
+std::string GgufWriter::part_path_of(const std::string& path) {
+  return behind_links(path) + ".part";
 }
 
 GgufWriter::~GgufWriter() {

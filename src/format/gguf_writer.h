@@ -33,8 +33,8 @@ class GgufWriter {
   GgufWriter(const GgufWriter&) = delete;
   GgufWriter& operator=(const GgufWriter&) = delete;
 
-  const std::string& path() const { return path_; }
-  const std::string& part_path() const { return part_path_; }
+  /// Where the bytes of a file at `path` go until it is complete.
+  static std::string part_path_of(const std::string& path);
 
   // Metadata, in the order of the file; a key stands once.
   void string(std::string_view key, std::string_view value);
