@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "dtype/formats.h"
+#include "dtype/encoders.h"
 
 namespace ingot::api {
 namespace {
