@@ -8,16 +8,13 @@
 namespace ingot::api {
 
 std::unique_ptr<text::Tokenizer> load_tokenizer(const format::Checkpoint& checkpoint) {
-  using text::Tokenizer;
-  const std::filesystem::path json = checkpoint.file_path("tokenizer.json");
-  if (checkpoint.gguf() != nullptr) {
-    if (text::has_vocabulary(*checkpoint.gguf())) {
-      return std::make_unique<Tokenizer>(Tokenizer::from_gguf(*checkpoint.gguf(), checkpoint.path()));
-    }
-    std::error_code ignored;
-    if (!std::filesystem::exists(json, ignored)) return nullptr;
-  }
-  return std::make_unique<Tokenizer>(Tokenizer::load(json.parent_path().string()));
+  const format::GgufMetadata* gguf = checkpoint.gguf();
+  if (gguf != nullptr && text::has_vocabulary(*gguf))
+    return std::make_unique<text::Tokenizer>(text::Tokenizer::from_gguf(*gguf, gguf->file()));
+  const std::filesystem::path beside = checkpoint.file_path("tokenizer.json");
+  std::error_code ignored;
+  if (gguf != nullptr && !std::filesystem::exists(beside, ignored)) return nullptr;
+  return std::make_unique<text::Tokenizer>(text::Tokenizer::load(beside.parent_path().string()));
 }
 
 }  // namespace ingot::api

@@ -1,4 +1,4 @@
-// The tokenizer of a checkpoint: in a GGUF file itself, or tokenizer.json.
+// The tokenizer of a checkpoint, from wherever its kind of files keeps it.
 #pragma once
 
 #include <memory>
