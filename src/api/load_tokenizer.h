@@ -1,4 +1,4 @@
-// The tokenizer of a checkpoint, from wherever its kind of files keeps it.
+// The tokenizer of a checkpoint: in a GGUF file itself, or tokenizer.json.
 #pragma once
 
 #include <memory>
