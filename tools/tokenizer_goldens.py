@@ -30,12 +30,18 @@ QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?"
           r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
+QWEN35 = QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
+CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+GPT4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTION
+         + r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTION
+         + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 # Characters that a text editor may normalise are escaped.
 DEEPSEEK_LLM = [r"[\r\n]",
                 "\\s?[A-Za-z\u00b5À-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\u1f7d"
                 "ᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ"
                 "𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
                 "\\s?[!-/:-~！-／：-～‘-‟\u3000-。]+", r"\s+$", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"]
+DEEPSEEK_CODER = [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", DEEPSEEK_LLM[-1]]
 DEEPSEEK_V3 = [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
                r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
                r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
@@ -186,6 +192,58 @@ def deepseek_v3():
     return tokenizer
 
 
+def deepseek_coder():
+    tokenizer = train_byte_level(pre_tokenizers.Sequence(
+        [split(pattern) for pattern in DEEPSEEK_CODER] + [pre_tokenizers.Digits(individual_digits=True), byte_level()]),
+        normalizers.Sequence([]), vocab=900)
+    tokenizer.add_special_tokens(["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"])
+    tokenizer.add_tokens([AddedToken("<｜User｜>", normalized=False)])
+    tokenizer.post_processor = template(tokenizer, "<｜begin▁of▁sentence｜>")
+    return tokenizer
+
+
+def command_r():
+    tokenizer = train_byte_level(
+        pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level(use_regex=True)]),
+        normalizers.NFC(), vocab=900)
+    tokenizer.add_special_tokens(["<PAD>", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>"])
+    tokenizer.post_processor = template(tokenizer, "<BOS_TOKEN>")
+    return tokenizer
+
+
+def olmo():
+    tokenizer = train_byte_level(byte_level(use_regex=True), normalizers.NFC(), vocab=900)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|padding|>"])
+    return tokenizer
+
+
+def qwen35():
+    tokenizer = train_byte_level(pre_tokenizers.Sequence([split(QWEN35), byte_level()]), normalizers.NFC(), vocab=900)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    return tokenizer
+
+
+def gpt4o():
+    tokenizer = train_byte_level(pre_tokenizers.Sequence([split(GPT4O), byte_level()]), vocab=900)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|endofprompt|>"])
+    return tokenizer
+
+
+def falcon():
+    tokenizer = train_byte_level(pre_tokenizers.Sequence(
+        [pre_tokenizers.Punctuation("contiguous"), byte_level(use_regex=True), pre_tokenizers.Digits(individual_digits=False),
+         split("[0-9][0-9][0-9]")]), vocab=900)
+    tokenizer.add_special_tokens([">>TITLE<<", ">>ABSTRACT<<", "<|endoftext|>"])
+    return tokenizer
+
+
+def falcon3():
+    tokenizer = train_byte_level(pre_tokenizers.Sequence(
+        [pre_tokenizers.Punctuation("contiguous"), byte_level(use_regex=True), pre_tokenizers.Digits(individual_digits=True)]), vocab=900)
+    tokenizer.add_special_tokens([">>TITLE<<", "<|endoftext|>"])
+    return tokenizer
+
+
 def added_tokens():
     """Every option of added tokens, a prefix space, NFKC."""
     tokenizer = train_byte_level(byte_level(use_regex=True, add_prefix_space=True), normalizers.NFKC(), vocab=600)
@@ -209,7 +267,7 @@ def splits():
 
 
 KINDS = [gpt2, llama2, llama2_metaspace, mistral, metaspace_unknown, llama3, qwen2, tekken, smollm, deepseek_llm, deepseek_v3,
-         added_tokens, splits]
+         added_tokens, splits, deepseek_coder, command_r, olmo, qwen35, gpt4o, falcon, falcon3]
 
 
 class Strings:

@@ -1,4 +1,5 @@
-// Every storage format Ingot decodes: one line each.
+// Every storage format Ingot decodes: one line each. Host code and CUDA include this; sources of devices
+// without a C++ standard library include the formats they need.
 #pragma once
 
 #include "dtype/bf16.h"     // IWYU pragma: export

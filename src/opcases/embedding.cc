@@ -32,6 +32,11 @@ std::vector<OpCase> embedding_cases() {
     speed.is_speed_case = true;
     cases.push_back(std::move(speed));
   }
+  for (int64_t width : {1, 2, 77}) cases.push_back(situation(DType::f8_e4m3, 5, 11, width));
+  for (DType dtype : kBlockTypes) {
+    const int64_t block = block_of(dtype).elements;
+    for (int64_t width : {0, 1, 2, 3, 8, 11}) cases.push_back(situation(dtype, 9, 7, width * block));
+  }
   // The rows that the output head runs on: the table is an activation.
   cases.push_back({.name = "embedding/activation", .dims = tokens(9), .build = [](CaseBuilder& b) {
                      const Value rows = b.i32({3}, {8, 0, 4});

@@ -1,6 +1,7 @@
 #include "graph/ops/linear.h"
 
 #include "opcases/cases.h"
+#include "opcases/linear_tolerance.h"
 
 namespace ingot::opcases {
 namespace {
@@ -33,7 +34,9 @@ OpCase situation(const Situation& s) {
           // by one in f32 rounds each by up to half a unit of the partial sum: a deviation of about 0.12 * in
           // * epsilon in all; eight of those, since the largest of many sums also round the most, and a
           // little for short ones.
-          .tolerance = {.absolute = (static_cast<double>(s.in) + 2) * kEpsilon, .relative = 0},
+          .tolerance = {.absolute =
+                            (static_cast<double>(s.in) + 2) * kEpsilon + activation_error(s.weight, s.in, 1),
+                        .relative = 0},
           .rows_are_independent = true};
 }
 
@@ -60,12 +63,31 @@ std::vector<OpCase> linear_cases() {
     cases.push_back(situation({order, DType::bf16, DType::f16, 2, 33, 35}));
     cases.push_back(situation({order, DType::f32, DType::bf16, 2, 33, 35}));
     cases.push_back(situation({order, DType::f16, DType::f32, 1, 1, 1}));
+    cases.push_back(situation({order, DType::f8_e4m3, DType::f32, 3, 77, 39}));
     for (DType dtype : kWeightTypes) {
       for (int64_t rows : {1, 128}) {
         OpCase speed = situation({order, dtype, std::nullopt, rows, 1024, rows == 1 ? 4096 : 1024});
         speed.is_speed_case = true;
         cases.push_back(std::move(speed));
       }
+    }
+  }
+  for (DType dtype : kBlockTypes) {
+    const int64_t block = block_of(dtype).elements;
+    const auto blocks = [&](std::optional<DType> bias, int64_t rows, int64_t in, int64_t out) {
+      cases.push_back(situation({WeightOrder::out_in, dtype, bias, rows, in, out}));
+    };
+    for (int64_t in : {0, 1, 2, 3, 5, 7, 8, 9, 17}) blocks(std::nullopt, 3, in * block, 7);
+    for (int64_t out : {0, 1, 2, 3, 4, 5, 15, 17, 31, 33, 97, 131}) blocks(DType::f32, 2, 512, out);
+    for (int64_t rows : {0, 1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 65}) {
+      blocks(DType::bf16, rows, 256, 13);
+    }
+    blocks(std::nullopt, 17, 1280, 200);
+    for (int64_t rows : {1, 128}) {
+      OpCase speed =
+          situation({WeightOrder::out_in, dtype, std::nullopt, rows, 1024, rows == 1 ? 4096 : 1024});
+      speed.is_speed_case = true;
+      cases.push_back(std::move(speed));
     }
   }
   return cases;
@@ -93,6 +115,13 @@ std::vector<BadCase> linear_bad_cases() {
        "linear: expected the weight of rank 2, found f32[4]"},
       {"weight_of_integers", with(x, {DType::i8, {6, 4}}, {}),
        "linear: expected the weight of a type for weights, found i8[6, 4]"},
+      {"weight_of_part_of_a_block", with({DType::f32, {Symbol::tokens, 48}}, {DType::q8_0, {6, 48}}, {}),
+       "linear: expected the width of the weight to be a multiple of 32, found q8_0[6, 48]"},
+      {"weight_of_blocks_in_the_other_order",
+       with({DType::f32, {Symbol::tokens, 64}}, {DType::q8_0, {64, 32}}, {}, WeightOrder::in_out),
+       "linear: expected a weight of blocks in the order [out, in], found q8_0[64, 32]"},
+      {"bias_of_blocks", with(x, w, TensorType{DType::q8_0, {32}}),
+       "linear: expected the bias of type f32, f16 or bf16, found q8_0[32]"},
       {"weight_of_another_input_width", with(x, {DType::f32, {6, 5}}, {}),
        "linear: expected the weight's input width to be 4, found 5"},
       {"weight_of_the_other_order", with(x, w, {}, WeightOrder::in_out),

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <utility>
 
 #include "base/check.h"
 #include "dtype/formats.h"
+#include "opcases/random_blocks.h"
 
 namespace ingot::opcases {
 
@@ -22,6 +24,15 @@ uint64_t hash(std::string_view text) {
   uint64_t value = 0xcbf29ce484222325U;
   for (char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   return value;
+}
+
+/// A number within [-scale, scale] for a random one in [0, 1): the nearest below it in size.
+std::byte random_f8(double scale, double random) {
+  const double value = (2 * random - 1) * scale;
+  int bits = 0;
+  while (bits < 0x7e && dtype::decode(dtype::F8E4M3{static_cast<unsigned char>(bits + 1)}) <= std::abs(value))
+    ++bits;
+  return static_cast<std::byte>(bits | (value < 0 ? 0x80 : 0));
 }
 
 }  // namespace
@@ -47,6 +58,10 @@ TensorType CaseBuilder::type(DType dtype, std::vector<Dim> dims) const {
 
 Array CaseBuilder::random(DType dtype, const Shape& shape, double scale) {
   Array array = Array::empty(dtype, shape);
+  if (is_block_dtype(dtype)) {
+    random_blocks(dtype, {array.mutable_raw(), array.bytes()}, scale, [this] { return uniform(); });
+    return array;
+  }
   for (int64_t i = 0; i < array.elements(); ++i) {
     const auto value = static_cast<float>((2 * uniform() - 1) * scale);
     switch (dtype) {
@@ -58,6 +73,9 @@ Array CaseBuilder::random(DType dtype, const Shape& shape, double scale) {
         break;
       case DType::bf16:
         array.mutable_data<uint16_t>()[i] = dtype::encode_bf16(value).bits;
+        break;
+      case DType::f8_e4m3:  // any bits but those of NaN, whose exponent makes the value at most `scale`
+        array.mutable_raw()[i] = random_f8(scale, uniform());
         break;
       default:
         INGOT_CHECK(false, "random numbers of type {}", to_string(dtype));

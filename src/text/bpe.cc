@@ -26,7 +26,7 @@ uint64_t joint_hash(char32_t left, char32_t right) {
 
 }  // namespace
 
-Bpe::Bpe(const Settings& settings, const Vocab& vocab, const StringList& merges, bool byte_level)
+Bpe::Bpe(const Settings& settings, const Vocab& vocab, std::span<const MergeRule> merges, bool byte_level)
     : vocab_(vocab), to_alphabet_(byte_level) {
   settings.allow_only({"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
                        "byte_fallback", "ignore_merges", "vocab", "merges"});
@@ -54,7 +54,7 @@ Bpe::Bpe(const Settings& settings, const Vocab& vocab, const StringList& merges,
     if (!unknown.empty()) unknown_ = vocab.find(unknown);
     if (!unknown.empty() && !unknown_) settings.wrong("unk_token", "a token of the vocabulary");
   }
-  add_merges(merges, settings.place());
+  add_merges(merges);
   if (!bytes_) index_characters();
 }
 
@@ -74,36 +74,25 @@ bool Bpe::find_bytes(const Vocab& vocab, bool byte_level) {
   return all;
 }
 
-void Bpe::add_merges(const StringList& merges, const std::string& place) {
-  const size_t rules = merges.size() / 2;
-  merges_.reserve(rules);
+void Bpe::add_merges(std::span<const MergeRule> merges) {
+  merges_.reserve(merges.size());
   if (!bytes_)
-    joints_.assign(std::bit_ceil(rules + 1), 0);  // 64 bits a rule: one pair in 64 is taken for a joint
-  std::string joined;
-  int32_t product = -1;
-  for (size_t rule = 0; rule < rules; ++rule) {
-    const std::string_view left = merges[2 * rule];
-    const std::string_view right = merges[2 * rule + 1];
-    joined.assign(left).append(right);
-    const auto id = [&](std::string_view token) {
-      const auto found = vocab_.find(token);
-      if (!found) {
-        fail(ErrorCode::invalid_file, "{}: merges[{}] ('{}' + '{}'): the vocabulary has no token '{}'", place,
-             rule, left, right, token);
-      }
-      return *found;
-    };
-    const int32_t left_id = id(left);
-    const int32_t right_id = id(right);
-    // Published vocabularies list the joined tokens in the order of the merges: the next id is a good guess.
-    product = vocab_.token(product + 1) == joined ? product + 1 : id(joined);
-    merges_.add(left_id, right_id, {static_cast<uint32_t>(rule), product});
-    if (!bytes_ && !left.empty() && !right.empty()) {
-      const uint64_t bit =
-          joint_hash(decode_utf8_before(left, left.size()).value, decode_utf8(right.data()).value) &
-          (joints_.size() * 64 - 1);
-      joints_[bit / 64] |= uint64_t{1} << (bit % 64);
-    }
+    joints_.assign(std::bit_ceil(merges.size() + 1),
+                   0);  // 64 bits a rule: one pair in 64 is taken for a joint
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    constexpr size_t kAhead = 16;  // the table is larger than the caches
+    if (rank + kAhead < merges.size())
+      merges_.prefetch(merges[rank + kAhead].left, merges[rank + kAhead].right);
+    const MergeRule& rule = merges[rank];
+    merges_.add(rule.left, rule.right, {static_cast<uint32_t>(rank), rule.product});
+    if (bytes_) continue;
+    const std::string_view left = *vocab_.token(rule.left);
+    const std::string_view right = *vocab_.token(rule.right);
+    if (left.empty() || right.empty()) continue;
+    const uint64_t bit =
+        joint_hash(decode_utf8_before(left, left.size()).value, decode_utf8(right.data()).value) &
+        (joints_.size() * 64 - 1);
+    joints_[bit / 64] |= uint64_t{1} << (bit % 64);
   }
 }
 

@@ -1,4 +1,4 @@
-// The BPE model of a tokenizer.json: words to ids.
+// The BPE model: words to ids.
 //
 // Symbols start as bytes (byte-level models) or as characters, where a character outside the vocabulary falls
 // back to its bytes' tokens (<0x..>) or to the unknown token. Holds a reference to the Vocab, which must
@@ -9,13 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "text/merges.h"
 #include "text/settings.h"
-#include "text/tokenizer_json.h"
 #include "text/vocab.h"
 #include "text/word_cache.h"
 
@@ -30,9 +30,10 @@ struct BpeWork {
 
 class Bpe {
  public:
-  /// `settings`: the "model" object. `byte_level`: words come as raw bytes, to be taken for characters of the
-  /// byte alphabet. Errors: unsupported, invalid_file.
-  Bpe(const Settings& settings, const Vocab& vocab, const StringList& merges, bool byte_level);
+  /// `settings`: the "model" object of tokenizer.json. `merges`: in the order of their ranks. `byte_level`:
+  /// words come as raw bytes, to be taken for characters of the byte alphabet. Errors: unsupported,
+  /// invalid_file.
+  Bpe(const Settings& settings, const Vocab& vocab, std::span<const MergeRule> merges, bool byte_level);
 
   /// Appends the ids of one word. Precondition: valid UTF-8, not empty.
   void encode(std::string_view word, BpeWork& work, std::vector<int32_t>& ids) const;
@@ -46,7 +47,7 @@ class Bpe {
   };
 
   bool find_bytes(const Vocab& vocab, bool byte_level);
-  void add_merges(const StringList& merges, const std::string& place);
+  void add_merges(std::span<const MergeRule> merges);
   void index_characters();
   int32_t character_id(char32_t value) const;
   Faces faces(char32_t value) const;

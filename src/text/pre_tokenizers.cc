@@ -13,7 +13,7 @@
 namespace ingot::text {
 namespace {
 
-constexpr std::string_view kSupported = "ByteLevel, Digits, Metaspace, Sequence, Split";
+constexpr std::string_view kSupported = "ByteLevel, Digits, Metaspace, Punctuation, Sequence, Split";
 
 // GPT-2's split (Radford et al. 2019, encoder.py).
 constexpr std::string_view kGpt2Regex =
@@ -122,15 +122,17 @@ class Split : public PreTokenizer {
   bool invert_;
 };
 
-class Digits : public PreTokenizer {
+// Splits at the characters that `Is` names.
+template <bool (*Is)(char32_t)>
+class CharacterSplit : public PreTokenizer {
  public:
-  explicit Digits(bool individual) : behavior_(individual ? Behavior::isolated : Behavior::contiguous) {}
+  explicit CharacterSplit(Behavior behavior) : behavior_(behavior) {}
 
   void split(Piece piece, Scratch&, PieceSink sink) const override {
     Cutter cutter(piece, behavior_, /*invert=*/false, sink);
     for (size_t pos = 0; pos < piece.text.size();) {
       const CodePoint point = decode_utf8(piece.text.data() + pos);
-      if (is_numeric(point.value)) cutter.delimiter({pos, pos + point.bytes});
+      if (Is(point.value)) cutter.delimiter({pos, pos + point.bytes});
       pos += point.bytes;
     }
     cutter.finish();
@@ -139,6 +141,9 @@ class Digits : public PreTokenizer {
  private:
   Behavior behavior_;
 };
+
+using Digits = CharacterSplit<is_numeric>;
+using Punctuation = CharacterSplit<is_punctuation>;
 
 // Spaces become a visible character ("▁"); words start with it.
 class Metaspace : public PreTokenizer {
@@ -252,7 +257,13 @@ class ChainReader {
     }
     if (type == "Digits") {
       settings.allow_only({"individual_digits"});
-      return std::make_unique<Digits>(settings.boolean("individual_digits"));
+      return std::make_unique<Digits>(settings.boolean("individual_digits") ? Behavior::isolated
+                                                                            : Behavior::contiguous);
+    }
+    if (type == "Punctuation") {
+      settings.allow_only({"behavior"});
+      return std::make_unique<Punctuation>(settings.has("behavior") ? read_behavior(settings)
+                                                                    : Behavior::isolated);
     }
     if (type == "ByteLevel") {
       settings.allow_only({"add_prefix_space", "trim_offsets", "use_regex"});

@@ -11,6 +11,8 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/decoders.h"
+#include "text/gguf_tokenizer.h"
+#include "text/merge_rules.h"
 #include "text/normalizers.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizers.h"
@@ -52,8 +54,8 @@ struct Tokenizer::Parts {
   std::string_view decoded_token(int32_t id) const;
   std::optional<int32_t> find(std::string_view token) const;
 
-  void read(const json& root, const StringList& merges);
-  void read_added_tokens(const json& list);
+  void read(const json& root, std::span<const MergeRule> merges, std::vector<AddedToken> tokens);
+  void take_added_tokens(std::vector<AddedToken> tokens);
   void read_config(const json& config, const std::string& file);
 
   void encode_piece(Piece piece, Scratch& work, std::vector<int32_t>& ids) const;
@@ -75,6 +77,14 @@ AddedToken read_added_token(const Settings& settings) {
   token.lstrip = settings.boolean("lstrip");
   token.rstrip = settings.boolean("rstrip");
   return token;
+}
+
+std::vector<AddedToken> read_added_tokens(const json& list, std::string_view name) {
+  if (!list.is_array()) fail(ErrorCode::invalid_file, "{}: added_tokens: expected a list", name);
+  std::vector<AddedToken> tokens;
+  for (size_t i = 0; i < list.size(); ++i)
+    tokens.push_back(read_added_token(Settings(list[i], fmt::format("{}: added_tokens[{}]", name, i))));
+  return tokens;
 }
 
 }  // namespace
@@ -106,7 +116,8 @@ std::optional<int32_t> Tokenizer::Parts::find(std::string_view token) const {
   return found != added_ids.end() ? std::optional(found->second) : vocab.find(token);
 }
 
-void Tokenizer::Parts::read(const json& root, const StringList& merges) {
+void Tokenizer::Parts::read(const json& root, std::span<const MergeRule> merges,
+                            std::vector<AddedToken> tokens) {
   const Settings settings(root, name);
   settings.allow_only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
                        "post_processor", "decoder", "model"});
@@ -122,7 +133,7 @@ void Tokenizer::Parts::read(const json& root, const StringList& merges) {
   if (settings.has("post_processor")) post_processor = read_post_processor(part("post_processor"));
   decoder = settings.has("decoder") ? read_decoder(part("decoder")) : make_joining_decoder();
   model = std::make_unique<Bpe>(part("model"), vocab, merges, pre_tokenizer.byte_level);
-  if (settings.has("added_tokens")) read_added_tokens(settings.value("added_tokens"));
+  take_added_tokens(std::move(tokens));
   for (const auto* ids : {&post_processor.prefix, &post_processor.suffix}) {
     for (const int32_t id : *ids) {
       if (find_added(id) == nullptr && !vocab.token(id)) {
@@ -133,10 +144,8 @@ void Tokenizer::Parts::read(const json& root, const StringList& merges) {
   }
 }
 
-void Tokenizer::Parts::read_added_tokens(const json& list) {
-  if (!list.is_array()) fail(ErrorCode::invalid_file, "{}: added_tokens: expected a list", name);
-  for (size_t i = 0; i < list.size(); ++i) {
-    AddedToken token = read_added_token(Settings(list[i], fmt::format("{}: added_tokens[{}]", name, i)));
+void Tokenizer::Parts::take_added_tokens(std::vector<AddedToken> tokens) {
+  for (AddedToken& token : tokens) {
     if (token.content.empty()) continue;
     const auto in_model = vocab.find(token.content);
     if (in_model && *in_model != token.id) {
@@ -230,7 +239,22 @@ Tokenizer Tokenizer::from_json(std::string_view text, std::string_view name) {
     fail(ErrorCode::invalid_file, "{}: model: expected the key 'merges', found none", name);
   }
   parts->vocab = std::move(file.vocab);
-  parts->read(file.settings, file.merges);
+  MergeRules merges(parts->vocab, fmt::format("{}: model: merges", name), file.merges.size() / 2);
+  for (size_t i = 0; i + 1 < file.merges.size(); i += 2) merges.add(file.merges[i], file.merges[i + 1]);
+  std::vector<AddedToken> added;
+  if (root.has("added_tokens")) added = read_added_tokens(root.value("added_tokens"), name);
+  parts->read(file.settings, merges.take(), std::move(added));
+  return Tokenizer(std::move(parts));
+}
+
+Tokenizer Tokenizer::from_gguf(const format::GgufMetadata& metadata, std::string_view name) {
+  GgufTokenizer file = read_gguf_tokenizer(metadata, name);
+  auto parts = std::make_unique<Parts>(name);
+  parts->vocab = std::move(file.vocab);
+  parts->read(file.settings, file.merges, std::move(file.added));
+  parts->bos = file.bos;
+  parts->eos = file.eos;
+  parts->has_chat_template = file.has_chat_template;
   return Tokenizer(std::move(parts));
 }
 

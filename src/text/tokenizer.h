@@ -1,4 +1,4 @@
-// The tokenizer of a checkpoint: text to token ids and back, as its tokenizer.json says.
+// The tokenizer of a checkpoint: text to token ids and back, as its tokenizer.json or GGUF file says.
 //
 // Equal in every id to the Hugging Face `tokenizers` package for the kinds it supports: BPE, byte-level or
 // with byte fallback, as GPT-2, Llama 2 and 3, Qwen2, Mistral, SmolLM and DeepSeek publish them. Anything
@@ -17,6 +17,10 @@
 #include <string_view>
 #include <vector>
 
+namespace ingot::format {
+class GgufMetadata;
+}
+
 namespace ingot::text {
 
 class DecoderStep;
@@ -29,6 +33,10 @@ class Tokenizer {
 
   /// Reads the text of a tokenizer.json. `name` stands at the front of messages.
   static Tokenizer from_json(std::string_view json, std::string_view name);
+
+  /// Reads the tokenizer section of a GGUF file. Holds nothing of `metadata`. See gguf_tokenizer.h for the
+  /// kinds, and has_vocabulary() there for files without. Errors: invalid_file, unsupported.
+  static Tokenizer from_gguf(const format::GgufMetadata& metadata, std::string_view name);
 
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
@@ -45,13 +53,13 @@ class Tokenizer {
   /// Highest id + 1, added tokens included.
   size_t vocab_size() const;
   std::optional<int32_t> token_to_id(std::string_view token) const;
-  /// The token as tokenizer.json spells it. Errors: invalid_argument for an id that no token has.
+  /// The token as the vocabulary spells it. Errors: invalid_argument for an id that no token has.
   std::string_view id_to_token(int32_t id) const;
   bool is_special(int32_t id) const;
 
-  /// Whether the checkpoint brings a chat template (in tokenizer_config.json or beside it).
+  /// Whether the checkpoint brings a chat template (in tokenizer_config.json or beside it, in the GGUF file).
   bool has_chat_template() const;
-  /// The tokens that tokenizer_config.json names, if it does and they exist.
+  /// The tokens that tokenizer_config.json or the GGUF file names, if it does and they exist.
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
 

@@ -7,6 +7,10 @@ namespace ingot::text {
 /// General category Nd, Nl or No.
 bool is_numeric(char32_t value);
 
+/// ASCII punctuation and signs; beyond them general category P as of Unicode 8, the version that tokenizers'
+/// pre-tokenizer "Punctuation" knows.
+bool is_punctuation(char32_t value);
+
 /// White_Space property.
 bool is_whitespace(char32_t value);
 

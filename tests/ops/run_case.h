@@ -98,7 +98,7 @@ inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
     // Activations are aligned as the planner lays them out; weights only as a file does, to their element.
     const bool is_weight =
         built.graph.node(built.graph.node(built.result).inputs[i]).kind == graph::NodeKind::weight;
-    const size_t shift = is_weight ? dtype_bytes(inputs[i].dtype) : 0;
+    const size_t shift = is_weight ? dtype_alignment(inputs[i].dtype) : 0;
     buffers.push_back(std::make_unique<Guarded>(backend, inputs[i].bytes(), shift));
     backend.copy(buffers.back()->data(), inputs[i].data, inputs[i].bytes());
     operands.push_back(inputs[i]);

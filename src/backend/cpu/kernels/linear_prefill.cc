@@ -9,7 +9,6 @@
 #include "backend/cpu/kernels/linear_prefill.h"
 
 #include <array>
-#include <atomic>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/dispatch.h"
@@ -89,21 +88,15 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
   const int64_t share = outputs / (int64_t{4} * pool.threads()) / kOutputStep * kOutputStep;
   const int64_t block = std::clamp(share, kOutputStep, kBlockOutputs / job.segments());
   const auto run_block = HWY_DYNAMIC_DISPATCH(prefill_block);
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
-    float* own = scratch + thread * thread_floats(job.rows);
-    // A block's number, counted through all parts, from which the blocks of the parts so far are taken.
-    int64_t number = next.fetch_add(1, std::memory_order_relaxed);
-    for (const PrefillPart& part : parts) {
-      const int64_t blocks = (part.outputs + block - 1) / block;
-      int64_t before = 0;
-      for (const PrefillPart* other = parts.data(); other != &part; ++other)
-        before += (other->outputs + block - 1) / block;
-      for (; number - before < blocks; number = next.fetch_add(1, std::memory_order_relaxed)) {
-        const int64_t first = (number - before) * block;
-        run_block(job, tiles, part, first, std::min(block, part.outputs - first), own);
-      }
-    }
+  const auto blocks_of = [&](const PrefillPart& part) { return (part.outputs + block - 1) / block; };
+  int64_t blocks = 0;  // of all parts, one after the other
+  for (const PrefillPart& part : parts) blocks += blocks_of(part);
+  pool.parallel_for(blocks, 1, [&](int thread, int64_t number, int64_t /*end*/) {
+    const PrefillPart* part = parts.data();
+    for (; number >= blocks_of(*part); ++part) number -= blocks_of(*part);
+    const int64_t first = number * block;
+    run_block(job, tiles, *part, first, std::min(block, part->outputs - first),
+              scratch + thread * thread_floats(job.rows));
   });
 }
 
