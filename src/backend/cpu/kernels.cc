@@ -26,7 +26,7 @@ bool prefill(const KernelQuery& query) {
   return query.step == StepClass::prefill && single_values(query);
 }
 bool decode(const KernelQuery& query) {
-  return query.step == StepClass::decode && single_values(query);
+  return query.step == StepClass::decode;
 }
 
 // The op's definition: what an op without a row of its own runs on.
@@ -46,12 +46,11 @@ constexpr Kernel kKernels[] = {
     {"attention", "attention_decode", decode, attention_decode_workspace, launch_attention_decode},
     {"attention", "attention_prefill", prefill, attention_prefill_workspace, launch_attention_prefill},
     {"concat", "copy", always, nullptr, launch_reference},
-    {"embedding", "embedding", single_values, nullptr, launch_embedding},
-    {"embedding", "reference", always, nullptr, launch_reference},
+    {"embedding", "embedding", always, nullptr, launch_embedding},
     {"gelu", "gelu", always, nullptr, launch_gelu},
     {"kv_write", "copy", always, nullptr, launch_reference},
     {"layer_norm", "layer_norm", always, nullptr, launch_layer_norm},
-    {"linear", "linear_decode", decode, nullptr, launch_linear_decode, linear_first_weights},
+    {"linear", "linear_decode", decode, linear_decode_workspace, launch_linear_decode, linear_first_weights},
     {"linear", "linear_prefill", prefill, linear_prefill_workspace, launch_linear_prefill},
     {"linear", "reference", always, nullptr, launch_reference},
     {"linear_add", "linear_decode", decode, fused_decode_workspace, launch_fused_decode, fused_first_weights},
