@@ -214,7 +214,7 @@ TEST_P(Cases, ARowDoesNotSeeOtherRows) {
 
 std::string case_name(const testing::TestParamInfo<std::tuple<Device, std::string>>& info) {
   const auto& [device, op] = info.param;
-  return device.backend + "_" + device.target + (device.target.empty() ? "" : "_") + op;
+  return device.backend + "_" + target_word(device.target) + (device.target.empty() ? "" : "_") + op;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Cases, testing::Combine(testing::ValuesIn(devices()), testing::ValuesIn(ops())),

@@ -113,7 +113,7 @@ TEST_P(FusedKernels, GiveTheBitsOfTheUnfusedOnes) {
 INSTANTIATE_TEST_SUITE_P(All, FusedKernels,
                          testing::Combine(testing::ValuesIn(targets()), testing::ValuesIn(fused_ops())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                           return target_word(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });
 
 }  // namespace

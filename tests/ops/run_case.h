@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -17,6 +18,12 @@ using backend::Backend;
 using backend::StepClass;
 using graph::Tensor;
 using opcases::BuiltCase;
+
+/// An instruction set's name as the names of tests may hold it: "AVX3_VNNI".
+inline std::string target_word(std::string name) {
+  std::replace(name.begin(), name.end(), '+', '_');
+  return name;
+}
 
 inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
   std::vector<std::byte> bytes(tensor.bytes());
