@@ -23,7 +23,7 @@ bool single_values(const KernelQuery& query) {
   return std::none_of(query.inputs.begin(), query.inputs.end(), is_blocks);
 }
 bool prefill(const KernelQuery& query) {
-  return query.step == StepClass::prefill && single_values(query);
+  return query.step == StepClass::prefill;
 }
 bool decode(const KernelQuery& query) {
   return query.step == StepClass::decode && single_values(query);
