@@ -104,8 +104,8 @@ void add_calibrate(CLI::App& app) {
   for (const std::string& name : devices()) names += (names.empty() ? "" : ", ") + name;
   verb->add_option("--device", options->calibrate.device, fmt::format("device to measure: {}", names))
       ->type_name("NAME");
-  add_number(*verb, "--threads", options->calibrate.threads,
-             "CPU threads (default: all this process may use)", "N");
+  add_number(*verb, "--threads", options->calibrate.threads, "CPU threads (default: one a performance core)",
+             "N");
   verb->add_flag("--force", options->calibrate.force, "measure even if there is a result");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer(

@@ -127,7 +127,8 @@ void add_compile_options(CLI::App& verb, CompileOptions& options, bool* tell_mem
           fmt::format("devices by preference; this build has: {}", names))
       ->type_name("NAME[,NAME]")
       ->expected(1);
-  add_number(verb, "--threads", options.threads, "CPU threads (default: all this process may use)", "N");
+  add_number(verb, "--threads", options.threads, "CPU threads (default: one a performance core)", "N");
+  verb.add_flag("--pin", options.pin, "keep each CPU thread on a core of its own");
   add_list(verb, "--no-fuse", "PASS[,PASS]", "leave out fusion passes; all: every one",
            [&options](const std::string& text) {
              for (std::string& name : read_list("--no-fuse", kPassList, text))

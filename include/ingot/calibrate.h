@@ -17,7 +17,7 @@ namespace ingot {
 
 struct CalibrateOptions {
   std::string device = "cpu";
-  int threads = 0;     // 0: every CPU this process may use
+  int threads = 0;     // 0: one on each performance core that this process may use
   bool force = false;  // measure even if the file has this machine's
   /// Gets one line, without an end, for each thing worth knowing: that measuring starts, why a file is
   /// ignored, that it cannot be written.

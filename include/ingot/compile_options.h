@@ -19,7 +19,12 @@ struct CompileOptions {
   /// By preference; the last one takes what no other can. A device that is missing is passed over with its
   /// reason recorded.
   std::vector<std::string> devices = {"cpu"};
-  int threads = 0;  // of the CPU; 0: every CPU this process may use
+  /// Of the CPU; 0: one on each performance core that this process may use. More than can run at once are cut
+  /// down to those that can, which LLM::notes() says.
+  int threads = 0;
+  /// Each thread of the CPU on a core of its own, best cores first, and the thread that loads the model,
+  /// which is one of them, until the model is gone. An error where the system cannot.
+  bool pin = false;
   /// Fusion passes to leave out, by name; "all" leaves out every one.
   std::vector<std::string> no_fuse = {};
   /// Thresholds by op: an op of that name with at least so many output elements runs on the first device, a

@@ -17,7 +17,11 @@ std::vector<MeasuredRate> points_of(const exec::RateCurve& curve) {
 }  // namespace
 
 CalibrationReport calibrate(const CalibrateOptions& options) {
-  const auto backend = backend::make_backend(options.device, {.threads = options.threads});
+  const auto backend =
+      backend::make_backend(options.device, {.threads = options.threads, .cap_threads = true});
+  for (const std::string& note : backend->limits().notes) {
+    if (options.notice) options.notice(note);
+  }
   exec::CalibrationOptions how;
   how.force = options.force;
   how.notice = options.notice;

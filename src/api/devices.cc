@@ -39,7 +39,8 @@ Devices make_devices(const CompileOptions& options) {
       reason = fmt::format("this build has {} only", fmt::join(built, ", "));
     } else {
       try {
-        devices.backends.push_back(backend::make_backend(name, {.threads = options.threads}));
+        devices.backends.push_back(backend::make_backend(
+            name, {.threads = options.threads, .pin = options.pin, .cap_threads = true}));
         continue;
       } catch (const Error& error) {
         // A driver or device that is not there; anything else is the caller's to hear.

@@ -166,7 +166,7 @@ GenerateResult LLM::generate(std::optional<std::string_view> prompt, const Gener
   const Clock::time_point start = Clock::now();
   Clock::time_point first = start;
   const Running running(engine, std::move(request));
-  TextOut out(*impl_->tokenizer, options, on_text, result.text);
+  TextOut out(impl_->text(), options, on_text, result.text);
   result.finish = FinishReason::cancelled;
   bool goes_on = true;
   while (goes_on && !engine.idle() && out.still_wanted()) {

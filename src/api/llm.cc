@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "api/llm_impl.h"
+#include "api/load_tokenizer.h"
 #include "api/open.h"
 #include "backend/registry.h"
 #include "base/check.h"
@@ -13,15 +14,17 @@ void check_vocabulary(const text::Tokenizer& tokenizer, const model::Model& mode
   const int64_t rows = model.dimensions().vocab;
   if (tokens > rows) {
     fail(ErrorCode::invalid_file, "{}: the tokenizer has ids up to {}, the model's embedding only {} rows",
-         model.folder().file_path("tokenizer.json"), tokens - 1, rows);
+         model.checkpoint().gguf() == nullptr ? model.checkpoint().file_path("tokenizer.json")
+                                              : model.checkpoint().path(),
+         tokens - 1, rows);
   }
 }
 
-ModelInfo describe(const model::Model& model, const text::Tokenizer& tokenizer,
+ModelInfo describe(const model::Model& model, const text::Tokenizer* tokenizer,
                    const format::GenerationConfig& defaults) {
   const model::Dimensions& d = model.dimensions();
   ModelInfo info;
-  info.folder = model.folder().path();
+  info.folder = model.checkpoint().path();
   info.architecture = model.architecture().name();
   info.notes = model.architecture().notes();
   info.parameters = model.parameters();
@@ -33,24 +36,28 @@ ModelInfo describe(const model::Model& model, const text::Tokenizer& tokenizer,
   info.kv_heads = d.kv_heads;
   info.head_dim = d.head_dim;
   info.max_context = d.max_positions;
-  info.tokenizer_tokens = static_cast<int64_t>(tokenizer.vocab_size());
-  info.has_chat_template = tokenizer.has_chat_template();
+  if (tokenizer != nullptr) {
+    info.tokenizer_tokens = static_cast<int64_t>(tokenizer->vocab_size());
+    info.has_chat_template = tokenizer->has_chat_template();
+    info.bos = tokenizer->bos_id();
+  }
   const auto add_eos = [&](int64_t id) {
     const auto token = static_cast<int32_t>(id);
     if (id < d.vocab && std::find(info.eos.begin(), info.eos.end(), token) == info.eos.end()) {
       info.eos.push_back(token);
     }
   };
-  info.bos = tokenizer.bos_id();
   if (defaults.bos_token_id && *defaults.bos_token_id < d.vocab)
     info.bos = static_cast<int32_t>(*defaults.bos_token_id);
   for (int64_t id : defaults.eos_token_ids) add_eos(id);
-  if (const auto eos = tokenizer.eos_id(); eos && info.eos.empty()) add_eos(*eos);
-  for (const format::Tensor& tensor : model.folder().tensors()) {
+  if (tokenizer != nullptr && info.eos.empty()) {
+    if (const auto eos = tokenizer->eos_id()) add_eos(*eos);
+  }
+  for (const format::Tensor& tensor : model.checkpoint().tensors()) {
     info.tensors.push_back({.name = tensor.name,
                             .dtype = tensor.dtype,
                             .shape = tensor.shape,
-                            .file = model.folder().file(tensor)->path()});
+                            .file = model.checkpoint().file(tensor)->path()});
   }
   return info;
 }
@@ -85,22 +92,31 @@ LLM::~LLM() = default;
 LLM::LLM(LLM&&) noexcept = default;
 LLM& LLM::operator=(LLM&&) noexcept = default;
 
-LLM LLM::load(const std::string& folder, const LoadOptions& options) {
-  api::Opened opened = api::open(folder, options);
+LLM LLM::load(const std::string& path, const LoadOptions& options) {
+  api::Opened opened = api::open(path, options);
   auto impl = std::make_unique<Impl>();
   const api::MemoryPlanner planner(*opened.model, opened.devices, options.compile, &impl->plans);
   impl->notes = planner.expect_fit(opened.context, options.sequences);
   impl->options = options;
-  opened.files->copy_unaligned();
   impl->devices = std::move(opened.devices);
   impl->model = std::move(opened.model);
   impl->context = opened.context;
-  impl->tokenizer = std::make_unique<text::Tokenizer>(text::Tokenizer::load(folder));
-  check_vocabulary(*impl->tokenizer, *impl->model);
-  impl->defaults = format::read_generation_config(opened.files->generation_config(), opened.files->config());
-  impl->info = describe(*impl->model, *impl->tokenizer, impl->defaults);
+  impl->tokenizer = api::load_tokenizer(*opened.checkpoint);
+  if (impl->tokenizer) check_vocabulary(*impl->tokenizer, *impl->model);
+  impl->defaults =
+      format::read_generation_config(opened.checkpoint->generation_config(), opened.checkpoint->config());
+  impl->info = describe(*impl->model, impl->tokenizer.get(), impl->defaults);
   impl->program_bytes = api::resident_bytes();
+  opened.checkpoint->make_copies();
   return LLM(std::move(impl));
+}
+
+const text::Tokenizer& LLM::Impl::text() const {
+  if (!tokenizer) {
+    fail(ErrorCode::unsupported, "{}: the file brings no tokenizer, so text cannot be read or written",
+         model->checkpoint().path());
+  }
+  return *tokenizer;
 }
 
 serve::Engine& LLM::Impl::get_engine() {
@@ -138,15 +154,15 @@ MemoryPlan LLM::memory() const {
 }
 
 std::vector<int32_t> LLM::encode(std::string_view text, bool add_special_tokens) const {
-  return impl_->tokenizer->encode(text, add_special_tokens);
+  return impl_->text().encode(text, add_special_tokens);
 }
 
 std::string LLM::decode(std::span<const int32_t> tokens, bool skip_special_tokens) const {
-  return impl_->tokenizer->decode(tokens, skip_special_tokens);
+  return impl_->text().decode(tokens, skip_special_tokens);
 }
 
 std::string LLM::token(int32_t id) const {
-  return std::string(impl_->tokenizer->id_to_token(id));
+  return std::string(impl_->text().id_to_token(id));
 }
 
 }  // namespace ingot

@@ -17,7 +17,7 @@ struct LLM::Impl {
   LoadOptions options;  // as given
   api::Devices devices;
   std::shared_ptr<const model::Model> model;
-  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<text::Tokenizer> tokenizer;  // null: the checkpoint brings none
   format::GenerationConfig defaults;
   ModelInfo info;
   std::vector<std::string> notes;
@@ -26,6 +26,8 @@ struct LLM::Impl {
   exec::PlanCache plans;
   std::unique_ptr<serve::Engine> engine;  // made by the first use
 
+  /// The tokenizer. Errors: unsupported where there is none.
+  const text::Tokenizer& text() const;
   /// The device that computes.
   backend::Backend& backend() const { return *devices.backends.front(); }
   serve::Engine& get_engine();

@@ -19,12 +19,12 @@ int64_t choose_context(int64_t asked, int64_t most) {
 
 }  // namespace
 
-Opened open(const std::string& folder, const LoadOptions& options) {
+Opened open(const std::string& path, const LoadOptions& options) {
   check(options);
   Opened opened;
   opened.devices = make_devices(options.compile);
-  opened.files = std::make_shared<format::HfFolder>(format::HfFolder::open(folder, format::Unaligned::later));
-  opened.model = std::make_shared<const model::Model>(opened.files);
+  opened.checkpoint = format::Checkpoint::open(path, format::Copies::later);
+  opened.model = std::make_shared<const model::Model>(opened.checkpoint);
   check_layers(options.compile, opened.model->dimensions().layers);
   opened.context = choose_context(options.context, opened.model->dimensions().max_positions);
   return opened;

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "api/devices.h"
-#include "format/hf_folder.h"
+#include "format/checkpoint.h"
 #include "ingot/llm.h"
 #include "model/model.h"
 
@@ -13,12 +13,12 @@ namespace ingot::api {
 
 struct Opened {
   Devices devices;
-  std::shared_ptr<format::HfFolder> files;  // unaligned tensors have no values yet
+  std::shared_ptr<format::Checkpoint> checkpoint;  // tensors that are copied have no values yet
   std::shared_ptr<const model::Model> model;
   int64_t context = 0;  // as asked for, or the default
 };
 
 /// Reads configs and headers, no weight. Errors: those of LLM::load().
-Opened open(const std::string& folder, const LoadOptions& options);
+Opened open(const std::string& path, const LoadOptions& options);
 
 }  // namespace ingot::api

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "graph/op.h"
 #include "memory/buffer_pool.h"
@@ -53,11 +54,12 @@ struct Kernel {
 };
 
 struct Limits {
-  std::string device;                // for people: "AMD EPYC, 2 threads, AVX3"
-  int threads = 1;                   // host threads that take part; 1 for devices
-  int64_t memory_bytes = 0;          // what the device has in all
-  bool shares_host_memory = true;    // host and device read and write each other's bytes in place
-  std::string instruction_set = {};  // that the kernels run with, where a device has several: "AVX3"
+  std::string device;                   // for people: "AMD EPYC, 2 threads, AVX3"
+  int threads = 1;                      // host threads that take part; 1 for devices
+  int64_t memory_bytes = 0;             // what the device has in all
+  bool shares_host_memory = true;       // host and device read and write each other's bytes in place
+  std::string instruction_set = {};     // that the kernels run with, where a device has several: "AVX3"
+  std::vector<std::string> notes = {};  // what was asked of the device and is not so: a sentence each
 };
 
 /// What a device can do at most, measured.

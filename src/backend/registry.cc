@@ -17,7 +17,8 @@ struct Entry {
 constexpr Entry kBackends[] = {
     {"cpu",
      [](const BackendOptions& options) -> std::unique_ptr<Backend> {
-       return std::make_unique<cpu::CpuBackend>(options.threads);
+       return std::make_unique<cpu::CpuBackend>(
+           choose_thread_team({.threads = options.threads, .pin = options.pin, .cap = options.cap_threads}));
      }},
 };
 

@@ -11,7 +11,9 @@
 namespace ingot::backend {
 
 struct BackendOptions {
-  int threads = 0;  // cpu: 0 takes every CPU this process may use
+  int threads = 0;           // cpu: 0 takes one on each performance core that this process may use
+  bool pin = false;          // cpu: each thread on a CPU of its own
+  bool cap_threads = false;  // cpu: no more threads than can run at once (Limits::notes says so)
 };
 
 std::vector<std::string> backend_names();

@@ -1,16 +1,12 @@
 #include "base/cpu_count.h"
 
-#ifdef __linux__
-#include <sched.h>
-#endif
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <thread>
-#include <vector>
 
 #include "base/control_group.h"
+#include "base/thread_affinity.h"
 
 namespace ingot {
 namespace {
@@ -43,14 +39,7 @@ std::optional<double> read_v1(const std::string& folder) {
 }  // namespace
 
 int affinity_cpus() {
-#ifdef __linux__
-  // The kernel refuses a mask smaller than its own, whose size depends on how it was built.
-  for (size_t bits = 1024; bits <= (size_t{1} << 20); bits *= 2) {
-    std::vector<cpu_set_t> mask(bits / (8 * sizeof(cpu_set_t)));
-    const size_t bytes = mask.size() * sizeof(cpu_set_t);
-    if (sched_getaffinity(0, bytes, mask.data()) == 0) return std::max(1, CPU_COUNT_S(bytes, mask.data()));
-  }
-#endif
+  if (const auto cpus = allowed_cpus()) return static_cast<int>(cpus->size());
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 

@@ -21,12 +21,14 @@ using graph::Node;
 using graph::NodeKind;
 using graph::Value;
 
-/// Which memory each device works in.
+/// Which memory each device works in, and what it has to say.
 void find_memories(Plan& plan, std::span<const Device> devices) {
   plan.host = static_cast<int>(devices.size());
   for (size_t i = 0; i < devices.size(); ++i) {
     plan.devices.push_back(devices[i].name);
-    const bool is_host = devices[i].backend->limits().shares_host_memory;
+    const backend::Limits limits = devices[i].backend->limits();
+    for (const std::string& note : limits.notes) plan.notes.push_back(devices[i].name + ": " + note);
+    const bool is_host = limits.shares_host_memory;
     if (is_host) plan.host = std::min(plan.host, static_cast<int>(i));
     plan.memory_of.push_back(is_host ? plan.host : static_cast<int>(i));
     const std::string& hash = devices[i].calibration_hash;

@@ -162,6 +162,20 @@ std::vector<int64_t> Config::get_int_list(std::string_view key, int64_t min, int
   return numbers;
 }
 
+std::vector<double> Config::get_double_list(std::string_view key, double min, double max) const {
+  const json* value = find(key);
+  if (value == nullptr) return {};
+  const std::string expected = "a list of numbers, each " + number_in(min, max);
+  if (!value->is_array()) mismatch(*this, key, expected, *value);
+  std::vector<double> numbers;
+  for (const json& entry : *value) {
+    if (!entry.is_number()) mismatch(*this, key, expected, entry);
+    numbers.push_back(entry.get<double>());
+    if (!(numbers.back() >= min && numbers.back() <= max)) mismatch(*this, key, expected, entry);
+  }
+  return numbers;
+}
+
 std::vector<std::string> Config::get_string_list(std::string_view key) const {
   const json* value = find(key);
   if (value == nullptr) return {};

@@ -53,6 +53,8 @@ class Config {
 
   /// One integer or a list of them (eos_token_id); empty where the key is absent.
   std::vector<int64_t> get_int_list(std::string_view key, int64_t min, int64_t max) const;
+  /// A list of numbers; empty where the key is absent.
+  std::vector<double> get_double_list(std::string_view key, double min, double max) const;
   /// A list of strings (architectures, layer_types); empty where the key is absent.
   std::vector<std::string> get_string_list(std::string_view key) const;
   /// A nested object (rope_scaling); its messages name this file and `key`.

@@ -18,15 +18,28 @@ constexpr size_t kMaxNameBytes = 65535;
 constexpr int64_t kMaxAlignment = 1 << 20;
 constexpr size_t kLeastTensorBytes = 8 + 4 + 8 + 4 + 8;  // of a description: empty name, rank 1
 
-struct NamedType {
+struct Type {
   uint32_t id;
-  std::string_view name;
-  std::optional<DType> dtype;  // none: a type of the format for which Ingot has no storage
+  DType dtype;
 };
 constexpr std::array kTypes = {
-    NamedType{0, "f32", DType::f32},  NamedType{1, "f16", DType::f16},    NamedType{24, "i8", DType::i8},
-    NamedType{25, "i16", DType::i16}, NamedType{26, "i32", DType::i32},   NamedType{27, "i64", DType::i64},
-    NamedType{28, "f64", DType::f64}, NamedType{30, "bf16", DType::bf16},
+    Type{0, DType::f32},     Type{1, DType::f16},     Type{2, DType::q4_0},  Type{3, DType::q4_1},
+    Type{6, DType::q5_0},    Type{7, DType::q5_1},    Type{8, DType::q8_0},  Type{10, DType::q2_k},
+    Type{11, DType::q3_k},   Type{12, DType::q4_k},   Type{13, DType::q5_k}, Type{14, DType::q6_k},
+    Type{20, DType::iq4_nl}, Type{23, DType::iq4_xs}, Type{24, DType::i8},   Type{25, DType::i16},
+    Type{26, DType::i32},    Type{27, DType::i64},    Type{28, DType::f64},  Type{30, DType::bf16},
+    Type{39, DType::mxfp4},
+};
+
+// Types of the format for which Ingot has no storage, for messages.
+struct OtherType {
+  uint32_t id;
+  std::string_view name;
+};
+constexpr std::array kOtherTypes = {
+    OtherType{9, "q8_1"},     OtherType{15, "q8_k"},  OtherType{16, "iq2_xxs"}, OtherType{17, "iq2_xs"},
+    OtherType{18, "iq3_xxs"}, OtherType{19, "iq1_s"}, OtherType{21, "iq3_s"},   OtherType{22, "iq2_s"},
+    OtherType{29, "iq1_m"},   OtherType{34, "tq1_0"}, OtherType{35, "tq2_0"},
 };
 
 // A tensor as its description says, before its bytes are known.
@@ -37,13 +50,15 @@ struct Description {
 
 DType read_dtype(GgufReader& reader, std::string_view name) {
   const auto id = reader.number<uint32_t>("a tensor's type");
-  const auto found =
-      std::find_if(kTypes.begin(), kTypes.end(), [&](const NamedType& type) { return type.id == id; });
-  if (found == kTypes.end() || !found->dtype) {
-    reader.refuse(ErrorCode::unsupported, "tensor '{}' has type {}{}, which is not supported", name, id,
-                  found == kTypes.end() ? "" : fmt::format(" ({})", found->name));
+  const auto* const found =
+      std::find_if(kTypes.begin(), kTypes.end(), [&](const Type& type) { return type.id == id; });
+  if (found == kTypes.end()) {
+    const auto* const other = std::find_if(kOtherTypes.begin(), kOtherTypes.end(),
+                                           [&](const OtherType& type) { return type.id == id; });
+    reader.refuse(ErrorCode::unsupported, "tensor '{}' has type {} ({}), which is not supported", name, id,
+                  other == kOtherTypes.end() ? "unknown" : other->name);
   }
-  return *found->dtype;
+  return found->dtype;
 }
 
 Description read_description(GgufReader& reader) {
@@ -72,12 +87,20 @@ Description read_description(GgufReader& reader) {
 }
 
 size_t tensor_bytes(const GgufReader& reader, const Tensor& tensor) {
-  auto bytes = static_cast<int64_t>(dtype_bytes(tensor.dtype));
-  for (const int64_t dimension : tensor.shape) {
-    if (__builtin_mul_overflow(bytes, dimension, &bytes)) {
-      reader.invalid("tensor '{}': its shape overflows 2^63 bytes", tensor.name);
-    }
+  const DTypeBlock block = block_of(tensor.dtype);
+  const int64_t row = tensor.shape.back();
+  if (row % block.elements != 0) {
+    reader.invalid("tensor '{}': expected rows of a multiple of {} elements for {}, found {}", tensor.name,
+                   block.elements, to_string(tensor.dtype), row);
   }
+  int64_t elements = 1;
+  int64_t bytes = 0;
+  bool overflows = false;
+  for (const int64_t dimension : tensor.shape) {
+    overflows = overflows || __builtin_mul_overflow(elements, dimension, &elements);
+  }
+  overflows = overflows || __builtin_mul_overflow(elements / block.elements, block.bytes, &bytes);
+  if (overflows) reader.invalid("tensor '{}': its shape overflows 2^63 bytes", tensor.name);
   return static_cast<size_t>(bytes);
 }
 
@@ -161,14 +184,16 @@ Gguf parse_gguf(std::span<const std::byte> bytes, std::string_view name) {
     place(reader, file, description);
     file.tensors.push_back(std::move(description.tensor));
   }
-  std::sort(file.tensors.begin(), file.tensors.end(),
-            [](const Tensor& a, const Tensor& b) { return a.bytes.data() < b.bytes.data(); });
+  std::sort(file.tensors.begin(), file.tensors.end(), [](const Tensor& a, const Tensor& b) {
+    return std::tuple(a.bytes.data(), std::string_view(a.name)) <
+           std::tuple(b.bytes.data(), std::string_view(b.name));
+  });
   check_overlaps(reader, file.tensors);
   return file;
 }
 
 std::optional<uint32_t> gguf_type_id(DType dtype) {
-  for (const NamedType& type : kTypes) {
+  for (const Type& type : kTypes) {
     if (type.dtype == dtype) return type.id;
   }
   return std::nullopt;

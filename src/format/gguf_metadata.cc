@@ -57,6 +57,7 @@ Number load(const std::byte* at) {
 std::optional<int64_t> load_integer(GgufType type, const std::byte* at) {
   switch (type) {
     case GgufType::u8:
+    case GgufType::boolean:
       return load<uint8_t>(at);
     case GgufType::i8:
       return load<int8_t>(at);
@@ -272,7 +273,7 @@ int64_t GgufMetadata::get_int_or(std::string_view key, int64_t fallback, int64_t
 std::optional<int64_t> GgufMetadata::optional_int(std::string_view key, int64_t min, int64_t max) const {
   const Value* value = find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->type.is_array) {
+  if (!value->type.is_array && is_integer(value->type.type)) {
     const auto number = load_integer(value->type.type, value->data);
     if (number && *number >= min && *number <= max) return number;
   }
@@ -345,7 +346,8 @@ GgufStrings GgufMetadata::strings(std::string_view key) const {
 std::vector<int64_t> GgufMetadata::ints(std::string_view key) const {
   const Value* value = find(key);
   if (value == nullptr) return {};
-  if (!value->type.is_array || !is_integer(value->type.type)) mismatch(key, "an array of integers", *value);
+  const bool is_readable = is_integer(value->type.type) || value->type.type == GgufType::boolean;
+  if (!value->type.is_array || !is_readable) mismatch(key, "an array of integers", *value);
   const size_t width = scalar_bytes(value->type.type);
   std::vector<int64_t> numbers;
   numbers.reserve(static_cast<size_t>(value->type.count));

@@ -98,7 +98,7 @@ class GgufMetadata {
 
   // Arrays; empty where the key is absent.
   GgufStrings strings(std::string_view key) const;
-  std::vector<int64_t> ints(std::string_view key) const;  // of any integer type
+  std::vector<int64_t> ints(std::string_view key) const;  // of any integer type, or bool
   std::vector<float> floats(std::string_view key) const;  // f32 or f64
 
   /// Throws Error{invalid_file} about `key`: "FILE: key 'KEY': MESSAGE".

@@ -1,14 +1,12 @@
 #include "format/hf_folder.h"
 
-#include <cstring>
 #include <filesystem>
-#include <new>
+#include <map>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "format/json.h"
 
 namespace ingot::format {
@@ -17,22 +15,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kExpected =
-    "expected a Hugging Face folder with config.json, model.safetensors (or model.safetensors.index.json and "
-    "its "
-    "shards) and tokenizer.json";
-constexpr size_t kCopyAlignment = 64;  // a cache line
+    "expected a GGUF file, or a Hugging Face folder with config.json, model.safetensors (or "
+    "model.safetensors.index.json and its shards) and tokenizer.json";
 
 // Says what a path that is not a folder is, and what is expected instead.
 [[noreturn]] void refuse_path(const std::string& path, const fs::file_status& status) {
   if (!fs::exists(status)) fail(ErrorCode::not_found, "{}: no such file or folder; {}", path, kExpected);
   if (!fs::is_regular_file(status)) fail(ErrorCode::unsupported, "{}: not a folder; {}", path, kExpected);
-  constexpr std::string_view kGgufMagic = "GGUF";
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with(kGgufMagic) || path.ends_with(".gguf")) {
-    fail(ErrorCode::unsupported, "{}: a GGUF file, which is not supported; {}", path, kExpected);
-  }
   if (path.ends_with(".safetensors")) {
     fail(ErrorCode::unsupported, "{}: a lone safetensors file; {}", path, kExpected);
   }
@@ -48,14 +37,13 @@ bool is_plain_file_name(std::string_view name) {
 
 }  // namespace
 
-HfFolder HfFolder::open(const std::string& path, Unaligned unaligned) {
+HfFolder HfFolder::open(const std::string& path, Copies copies) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::none) fail(ErrorCode::io, "{}: {}", path, error.message());
   if (!fs::is_directory(status)) refuse_path(path, status);
 
-  HfFolder folder;
-  folder.path_ = path;
+  HfFolder folder(path, path);
   const auto present = [&](std::string_view name) {
     const std::string file = folder.file_path(name);
     const bool exists = fs::exists(file, error);
@@ -81,28 +69,21 @@ HfFolder HfFolder::open(const std::string& path, Unaligned unaligned) {
     fail(ErrorCode::not_found,
          "{}: no model.safetensors and no model.safetensors.index.json in the folder; {}", path, kExpected);
   }
-  folder.reserve_copies();
-  if (unaligned == Unaligned::copy) folder.copy_unaligned();
+  for (Tensor& tensor : folder.tensors_) {
+    if (!tensor.is_aligned()) folder.copy_later(tensor);
+  }
+  if (copies == Copies::now) folder.make_copies();
   return folder;
-}
-
-std::string HfFolder::file_path(std::string_view name) const {
-  return (fs::path(path_) / name).string();
 }
 
 void HfFolder::add_file(const std::string& name) {
   const auto file = std::make_shared<const MappedFile>(file_path(name));
   Safetensors parsed = parse_safetensors(file->bytes(), file->path());
-  for (Tensor& tensor : parsed.tensors) {
-    tensor.file = files_.size();
-    const auto [other, inserted] = by_name_.emplace(tensor.name, tensors_.size());
-    if (!inserted) {
-      fail(ErrorCode::invalid_file, "safetensors: {}: tensor '{}' is already in {}", file->path(),
-           printable(tensor.name), files_[tensors_[other->second].file]->path());
-    }
-    tensors_.push_back(std::move(tensor));
-  }
   files_.push_back(file);
+  for (Tensor& tensor : parsed.tensors) {
+    tensor.file = files_.size() - 1;
+    add_tensor(std::move(tensor), "safetensors");
+  }
 }
 
 void HfFolder::read_index(const std::string& index_name) {
@@ -151,52 +132,6 @@ void HfFolder::read_index(const std::string& index_name) {
          "{}: the index says that tensor '{}' is in shard '{}', which does not hold it", index.file(),
          printable(tensor), printable(shard));
   }
-}
-
-void HfFolder::reserve_copies() {
-  for (Tensor& tensor : tensors_) {
-    if (tensor.is_aligned()) continue;
-    const auto release = [](std::byte* data) { ::operator delete(data, std::align_val_t{kCopyAlignment}); };
-    const std::shared_ptr<std::byte> copy(
-        static_cast<std::byte*>(::operator new(tensor.bytes.size(), std::align_val_t{kCopyAlignment})),
-        release);
-    pending_.push_back({.from = tensor.bytes, .to = copy.get()});
-    tensor.bytes = {copy.get(), tensor.bytes.size()};
-    copies_.emplace(tensor.name, copy);
-  }
-}
-
-void HfFolder::copy_unaligned() {
-  size_t copied = 0;
-  for (const Copy& copy : pending_) {
-    std::memcpy(copy.to, copy.from.data(), copy.from.size());
-    copied += copy.from.size();
-  }
-  pending_.clear();
-  if (copied > 0) {
-    log().info("{}: copied {} bytes of weights that the file holds at unaligned positions", path_, copied);
-  }
-}
-
-const Tensor* HfFolder::find(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : &tensors_[found->second];
-}
-
-std::shared_ptr<const void> HfFolder::owner(const Tensor& tensor) const {
-  const auto copy = copies_.find(tensor.name);
-  if (copy != copies_.end()) return copy->second;
-  return files_[tensor.file];
-}
-
-void HfFolder::check_unchanged() const {
-  for (const auto& file : files_) file->check_unchanged();
-}
-
-int64_t HfFolder::file_bytes() const {
-  int64_t total = 0;
-  for (const auto& file : files_) total += static_cast<int64_t>(file->bytes().size());
-  return total;
 }
 
 }  // namespace ingot::format

@@ -1,6 +1,7 @@
 #include "format/rope_config.h"
 
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "base/check.h"
@@ -16,7 +17,7 @@ constexpr double kTiny = 1e-6;
 RopeConfig::Kind read_kind(const Config& section) {
   const std::string name = section.get_string_or("rope_type", section.get_string_or("type", "default"));
   for (const auto kind : {RopeConfig::Kind::standard, RopeConfig::Kind::linear, RopeConfig::Kind::llama3,
-                          RopeConfig::Kind::yarn}) {
+                          RopeConfig::Kind::yarn, RopeConfig::Kind::divisors}) {
     if (name == to_string(kind)) return kind;
   }
   fail(ErrorCode::unsupported,
@@ -70,6 +71,15 @@ void read_yarn(const Config& config, const Config& section, RopeConfig& rope) {
   }
 }
 
+void read_divisors(const Config& section, RopeConfig& rope) {
+  // A divisor reaches f32's largest where a pair is not to rotate at all.
+  for (const double divisor : section.get_double_list("divisors", kTiny, std::numeric_limits<float>::max())) {
+    rope.divisors.push_back(static_cast<float>(divisor));
+  }
+  if (rope.divisors.empty())
+    section.refuse("divisors", "expected a number for each pair of dimensions, found none");
+}
+
 }  // namespace
 
 std::string_view to_string(RopeConfig::Kind kind) {
@@ -82,6 +92,8 @@ std::string_view to_string(RopeConfig::Kind kind) {
       return "llama3";
     case RopeConfig::Kind::yarn:
       return "yarn";
+    case RopeConfig::Kind::divisors:
+      return "divisors";
   }
   return "?";
 }
@@ -125,6 +137,9 @@ RopeConfig read_rope_config(const Config& config, double default_theta) {
       break;
     case RopeConfig::Kind::yarn:
       read_yarn(config, *section, rope);
+      break;
+    case RopeConfig::Kind::divisors:
+      read_divisors(*section, rope);
       break;
   }
   return rope;

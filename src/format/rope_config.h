@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "format/config.h"
 
@@ -19,6 +20,7 @@ struct RopeConfig {
     linear,    // every frequency divided by `factor`
     llama3,    // long wavelengths divided by `factor`, short ones kept, smooth between
     yarn,      // Peng et al. 2023: a ramp over dimensions, and attention scaled by attention_factor
+    divisors,  // each pair's frequency divided by a number of its own, as GGUF files store llama3
   };
 
   Kind kind = Kind::standard;
@@ -36,6 +38,8 @@ struct RopeConfig {
   std::optional<double> mscale;
   std::optional<double> mscale_all_dim;
   bool truncate = true;  // whether the ramp's ends are rounded to whole dimensions
+  // divisors
+  std::vector<float> divisors;  // by pair of dimensions
 
   /// What cos and sin are multiplied with: 1 but for yarn (its paper, section 3.4).
   double attention_scale() const;
@@ -43,7 +47,7 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
-/// The name in config files: "default", "linear", "llama3", "yarn".
+/// The name in config files: "default", "linear", "llama3", "yarn", "divisors" (Ingot's own).
 std::string_view to_string(RopeConfig::Kind kind);
 
 /// Reads a model's config. Errors: invalid_file for missing or out-of-range values; unsupported for another

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format/hf_folder.h"
+#include "format/checkpoint.h"
 #include "model/builder.h"
 
 namespace ingot::model {
@@ -30,18 +30,18 @@ class Architecture {
 struct ArchitectureEntry {
   std::string_view model_type;  // config.json's model_type
   std::string_view models;      // for messages
-  std::unique_ptr<Architecture> (*make)(const format::HfFolder& folder);
+  std::unique_ptr<Architecture> (*make)(const format::Checkpoint& checkpoint);
 };
 
 std::span<const ArchitectureEntry> architectures();
 
 /// Reads config.json's model_type and the architecture's options. Errors: unsupported for another model_type
 /// or option (both list what is supported), invalid_file.
-std::unique_ptr<Architecture> make_architecture(const format::HfFolder& folder);
+std::unique_ptr<Architecture> make_architecture(const format::Checkpoint& checkpoint);
 
-std::unique_ptr<Architecture> make_gpt2(const format::HfFolder& folder);
-std::unique_ptr<Architecture> make_llama(const format::HfFolder& folder);
-std::unique_ptr<Architecture> make_qwen2(const format::HfFolder& folder);
-std::unique_ptr<Architecture> make_qwen3(const format::HfFolder& folder);
+std::unique_ptr<Architecture> make_gpt2(const format::Checkpoint& checkpoint);
+std::unique_ptr<Architecture> make_llama(const format::Checkpoint& checkpoint);
+std::unique_ptr<Architecture> make_qwen2(const format::Checkpoint& checkpoint);
+std::unique_ptr<Architecture> make_qwen3(const format::Checkpoint& checkpoint);
 
 }  // namespace ingot::model

@@ -40,6 +40,9 @@ RopeScaling to_scaling(const format::RopeConfig& rope) {
     case format::RopeConfig::Kind::yarn:
       scaling.kind = RopeScaling::Kind::yarn;
       break;
+    case format::RopeConfig::Kind::divisors:
+      scaling.kind = RopeScaling::Kind::divisors;
+      break;
   }
   scaling.theta = rope.theta;
   scaling.factor = rope.factor;
@@ -50,6 +53,7 @@ RopeScaling to_scaling(const format::RopeConfig& rope) {
   scaling.beta_slow = rope.beta_slow;
   scaling.truncate = rope.truncate;
   scaling.attention_factor = rope.attention_scale();
+  scaling.divisors = rope.divisors;
   return scaling;
 }
 
@@ -129,6 +133,12 @@ DecoderConfig read_decoder_config(const Config& config, Dimensions& d) {
     config.refuse("head_dim",
                   fmt::format("expected an even number of rotary dimensions, found {}", decoder.rotary_dims));
   }
+  if (rope.kind == format::RopeConfig::Kind::divisors &&
+      static_cast<int64_t>(rope.divisors.size()) != decoder.rotary_dims / 2) {
+    config.refuse("rope_scaling",
+                  fmt::format("expected {} divisors, one for each pair of dimensions, found {}",
+                              decoder.rotary_dims / 2, rope.divisors.size()));
+  }
   decoder.windows.assign(static_cast<size_t>(d.layers), 0);
   return decoder;
 }
@@ -198,6 +208,10 @@ std::vector<std::string> decoder_notes(const DecoderConfig& config) {
       break;
     case RopeScaling::Kind::yarn:
       notes.push_back(fmt::format("rope yarn x{}", config.rope.factor));
+      break;
+    case RopeScaling::Kind::divisors:
+      notes.push_back(fmt::format("rope divided by up to {}", *std::max_element(config.rope.divisors.begin(),
+                                                                                config.rope.divisors.end())));
       break;
   }
   const auto sliding =

@@ -1,5 +1,5 @@
 // GPT-2 (Radford et al., 2019): learned positions, layer_norm before each part, linear + GELU + linear. Its
-// linears are stored [in, out] (Conv1D).
+// linears are stored [in, out] (Conv1D); converters to GGUF transpose them.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -19,6 +19,7 @@ namespace {
 using graph::GeluKind;
 using graph::Symbol;
 using graph::Value;
+using graph::WeightOrder;
 
 GeluKind read_activation(const format::Config& config) {
   const std::string name = config.get_string_or("activation_function", "gelu_new");
@@ -32,8 +33,8 @@ GeluKind read_activation(const format::Config& config) {
 
 class Gpt2 final : public Architecture {
  public:
-  explicit Gpt2(const format::HfFolder& folder) {
-    const format::Config& config = folder.config();
+  explicit Gpt2(const format::Checkpoint& checkpoint) {
+    const format::Config& config = checkpoint.config();
     Dimensions& d = dimensions_;
     d.vocab = config.get_int("vocab_size", 1, 1 << 24);
     d.hidden = config.get_int("n_embd", 1, 1 << 24);
@@ -51,8 +52,9 @@ class Gpt2 final : public Architecture {
     scaled_ = config.get_bool_or("scale_attn_weights", true);
     scaled_by_layer_ = config.get_bool_or("scale_attn_by_inverse_layer_idx", false);
     tied_ = config.get_bool_or("tie_word_embeddings", true);
+    order_ = checkpoint.gguf() == nullptr ? WeightOrder::in_out : WeightOrder::out_in;
     // Published both as saved from the bare transformer and from the model with its head.
-    prefix_ = folder.find("transformer.wte.weight") != nullptr ? "transformer." : "";
+    prefix_ = checkpoint.find("transformer.wte.weight") != nullptr ? "transformer." : "";
   }
 
   std::string_view name() const override { return "gpt2"; }
@@ -93,9 +95,10 @@ class Gpt2 final : public Architecture {
   }
 
   Value conv1d(ModelBuilder& b, Value x, const std::string& prefix, int64_t in, int64_t out) const {
-    const Value weight = b.weight(prefix + ".weight", {in, out});
+    const bool is_transposed = order_ == WeightOrder::out_in;
+    const Value weight = b.weight(prefix + ".weight", is_transposed ? Shape{out, in} : Shape{in, out});
     const Value bias = b.weight(prefix + ".bias", {out});
-    return linear(b.graph(), x, weight, bias, graph::WeightOrder::in_out, prefix);
+    return linear(b.graph(), x, weight, bias, order_, prefix);
   }
 
   Value attention(ModelBuilder& b, int64_t layer, const std::string& prefix, Value x) const {
@@ -122,6 +125,7 @@ class Gpt2 final : public Architecture {
   int64_t ffn_ = 0;
   float eps_ = 0;
   GeluKind activation_ = GeluKind::tanh;
+  WeightOrder order_ = WeightOrder::in_out;
   bool scaled_ = true;
   bool scaled_by_layer_ = false;
   bool tied_ = true;
@@ -130,8 +134,8 @@ class Gpt2 final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_gpt2(const format::HfFolder& folder) {
-  return std::make_unique<Gpt2>(folder);
+std::unique_ptr<Architecture> make_gpt2(const format::Checkpoint& checkpoint) {
+  return std::make_unique<Gpt2>(checkpoint);
 }
 
 }  // namespace ingot::model

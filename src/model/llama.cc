@@ -41,8 +41,8 @@ class Llama final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_llama(const format::HfFolder& folder) {
-  return std::make_unique<Llama>(folder.config());
+std::unique_ptr<Architecture> make_llama(const format::Checkpoint& checkpoint) {
+  return std::make_unique<Llama>(checkpoint.config());
 }
 
 }  // namespace ingot::model

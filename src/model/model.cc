@@ -2,14 +2,14 @@
 
 namespace ingot::model {
 
-Model::Model(std::shared_ptr<const format::HfFolder> folder)
-    : folder_(std::move(folder)), architecture_(make_architecture(*folder_)) {
+Model::Model(std::shared_ptr<const format::Checkpoint> checkpoint)
+    : checkpoint_(std::move(checkpoint)), architecture_(make_architecture(*checkpoint_)) {
   logits_graph_ = build(false);
   token_graph_ = build(true);
 }
 
 std::shared_ptr<const graph::Graph> Model::build(bool sample) const {
-  Weights weights(*folder_);
+  Weights weights(*checkpoint_);
   ModelBuilder builder(weights, architecture_->dimensions());
   architecture_->build(builder, sample);
   weights.expect_all_used(architecture_->name());

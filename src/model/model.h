@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 
-#include "format/hf_folder.h"
+#include "format/checkpoint.h"
 #include "graph/graph.h"
 #include "kv/page_layout.h"
 #include "model/architecture.h"
@@ -15,9 +15,9 @@ class Model {
  public:
   /// Errors: those of make_architecture and Weights; unsupported for tensors that the architecture does not
   /// use.
-  explicit Model(std::shared_ptr<const format::HfFolder> folder);
+  explicit Model(std::shared_ptr<const format::Checkpoint> checkpoint);
 
-  const format::HfFolder& folder() const { return *folder_; }
+  const format::Checkpoint& checkpoint() const { return *checkpoint_; }
   const Architecture& architecture() const { return *architecture_; }
   const Dimensions& dimensions() const { return architecture_->dimensions(); }
   kv::PageLayout kv_layout() const;
@@ -35,7 +35,7 @@ class Model {
  private:
   std::shared_ptr<const graph::Graph> build(bool sample) const;
 
-  std::shared_ptr<const format::HfFolder> folder_;
+  std::shared_ptr<const format::Checkpoint> checkpoint_;
   std::unique_ptr<const Architecture> architecture_;
   std::shared_ptr<const graph::Graph> logits_graph_;
   std::shared_ptr<const graph::Graph> token_graph_;

@@ -21,8 +21,8 @@ class Qwen2 final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_qwen2(const format::HfFolder& folder) {
-  return std::make_unique<Qwen2>(folder.config());
+std::unique_ptr<Architecture> make_qwen2(const format::Checkpoint& checkpoint) {
+  return std::make_unique<Qwen2>(checkpoint.config());
 }
 
 }  // namespace ingot::model

@@ -24,8 +24,8 @@ class Qwen3 final : public Architecture {
 
 }  // namespace
 
-std::unique_ptr<Architecture> make_qwen3(const format::HfFolder& folder) {
-  return std::make_unique<Qwen3>(folder.config());
+std::unique_ptr<Architecture> make_qwen3(const format::Checkpoint& checkpoint) {
+  return std::make_unique<Qwen3>(checkpoint.config());
 }
 
 }  // namespace ingot::model

@@ -43,13 +43,13 @@ std::span<const ArchitectureEntry> architectures() {
   return kArchitectures;
 }
 
-std::unique_ptr<Architecture> make_architecture(const format::HfFolder& folder) {
-  const format::Config& config = folder.config();
+std::unique_ptr<Architecture> make_architecture(const format::Checkpoint& checkpoint) {
+  const format::Config& config = checkpoint.config();
   const std::string model_type = config.get_string("model_type");
   for (const ArchitectureEntry& entry : kArchitectures) {
     if (entry.model_type != model_type) continue;
     refuse_options(config);
-    return entry.make(folder);
+    return entry.make(checkpoint);
   }
   fail(ErrorCode::unsupported, "{}: key 'model_type': '{}' is not supported; supported are {}", config.file(),
        model_type, supported());

@@ -23,39 +23,42 @@ std::string some_of(const std::vector<std::string_view>& names) {
 }  // namespace
 
 Array Weights::take(const std::string& name, const Shape& shape) {
-  const format::Tensor* tensor = folder_.find(name);
+  const format::Tensor* tensor = checkpoint_.find(name);
   if (tensor == nullptr) {
     const std::string_view prefix = std::string_view(name).substr(0, name.rfind('.', name.rfind('.') - 1));
     std::vector<std::string_view> near;
-    for (const format::Tensor& other : folder_.tensors()) {
+    for (const format::Tensor& other : checkpoint_.tensors()) {
       if (other.name.starts_with(prefix)) near.push_back(other.name);
     }
-    fail(ErrorCode::not_found, "{}: tensor '{}' is missing: expected {}{}", folder_.path(), name,
+    fail(ErrorCode::not_found, "{}: tensor '{}' is missing: expected {}{}", checkpoint_.path(), name,
          to_string(shape), near.empty() ? "" : fmt::format("; the checkpoint has {}", some_of(near)));
   }
-  const std::string& file = folder_.file(*tensor)->path();
+  const std::string& file = checkpoint_.file(*tensor)->path();
   const Shape found(tensor->shape);
   if (found != shape) {
-    fail(ErrorCode::invalid_file, "{}: tensor '{}': expected shape {} as config.json says, found {}", file,
-         name, to_string(shape), to_string(found));
+    fail(ErrorCode::invalid_file, "{}: tensor '{}': expected shape {} as {} says, found {}", file, name,
+         to_string(shape), checkpoint_.gguf() == nullptr ? "config.json" : "the metadata", to_string(found));
   }
-  if (!is_weight_dtype(tensor->dtype)) {
-    fail(ErrorCode::unsupported, "{}: tensor '{}': expected f32, f16 or bf16, found {}", file, name,
+  // Only what multiplies may be quantised.
+  const bool is_matrix = shape.rank() == 2;
+  if (!(is_matrix ? is_weight_dtype(tensor->dtype) : is_float_dtype(tensor->dtype))) {
+    fail(ErrorCode::unsupported, "{}: tensor '{}': expected {}, found {}", file, name,
+         is_matrix ? "f32, f16, bf16 or a type of quantised weights" : "f32, f16 or bf16",
          to_string(tensor->dtype));
   }
   used_.insert(name);
   return Array::over(tensor->bytes.data(), tensor->bytes.size(), tensor->dtype, shape,
-                     folder_.owner(*tensor));
+                     checkpoint_.owner(*tensor));
 }
 
 void Weights::expect_all_used(std::string_view architecture) const {
   std::vector<std::string_view> extra;
-  for (const format::Tensor& tensor : folder_.tensors()) {
+  for (const format::Tensor& tensor : checkpoint_.tensors()) {
     if (!used_.contains(tensor.name)) extra.push_back(tensor.name);
   }
   if (!extra.empty()) {
     fail(ErrorCode::unsupported, "{}: the checkpoint has tensors that architecture {} does not use: {}",
-         folder_.path(), architecture, some_of(extra));
+         checkpoint_.path(), architecture, some_of(extra));
   }
 }
 

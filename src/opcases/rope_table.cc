@@ -49,6 +49,10 @@ std::vector<OpCase> rope_table_cases() {
       cases.push_back(situation(named, "far", {131071, 65536, 1}, dims));
     }
   }
+  const NamedScaling divisors{"divisors",
+                              {.kind = RopeScaling::Kind::divisors, .divisors = {1, 1.25F, 6.5F, 32}}};
+  cases.push_back(situation(divisors, "seventeen", PagedStep(seventeen(32), 32).positions, 8));
+  cases.push_back(situation(divisors, "far", {131071, 65536, 1}, 8));
   cases.push_back(situation(scalings()[0], "no_rows", {}, 8));
   return cases;
 }
@@ -66,6 +70,12 @@ std::vector<BadCase> rope_table_bad_cases() {
        "rope_table: expected an even number of rotary dimensions > 0, found 7"},
       {"no_dimensions", with({DType::i32, {Symbol::tokens}}, 0),
        "rope_table: expected an even number of rotary dimensions > 0, found 0"},
+      {"divisors_of_other_dimensions",
+       [](Graph& g) {
+         graph::rope_table(g, g.input("positions", {DType::i32, {Symbol::tokens}}),
+                           {.kind = RopeScaling::Kind::divisors, .divisors = {1, 2}}, 8);
+       },
+       "rope_table: expected 4 divisors, one for each pair, found 2"},
   };
 }
 

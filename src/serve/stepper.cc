@@ -113,7 +113,7 @@ DimValues Stepper::write_inputs(std::span<const StepSequence> sequences) {
 }
 
 Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
-  model_->folder().check_unchanged();
+  model_->checkpoint().check_unchanged();
   int64_t tokens = 0;
   int64_t rows = 0;
   for (const StepSequence& sequence : sequences) {

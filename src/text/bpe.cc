@@ -80,6 +80,9 @@ void Bpe::add_merges(std::span<const MergeRule> merges) {
     joints_.assign(std::bit_ceil(merges.size() + 1),
                    0);  // 64 bits a rule: one pair in 64 is taken for a joint
   for (size_t rank = 0; rank < merges.size(); ++rank) {
+    constexpr size_t kAhead = 16;  // the table is larger than the caches
+    if (rank + kAhead < merges.size())
+      merges_.prefetch(merges[rank + kAhead].left, merges[rank + kAhead].right);
     const MergeRule& rule = merges[rank];
     merges_.add(rule.left, rule.right, {static_cast<uint32_t>(rank), rule.product});
     if (bytes_) continue;

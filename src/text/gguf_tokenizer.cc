@@ -271,7 +271,25 @@ class Reader {
       splits[id] = types_[id] != TokenType::control && types_[id] != TokenType::unknown &&
                    types_[id] != TokenType::byte;
     }
+    warn_of_equal_scores(scores);
     out_.merges = merges_from_scores(out_.vocab, scores, splits, fmt::format("{}: {}", name_, kTokens));
+  }
+
+  // Some converters wrote one score for all pieces, having read a tokenizer.json instead of scores.
+  void warn_of_equal_scores(const std::vector<float>& scores) const {
+    std::optional<float> first;
+    size_t pieces = 0;
+    for (size_t id = 0; id < scores.size(); ++id) {
+      if (types_[id] != TokenType::normal) continue;
+      if (first && scores[id] != *first) return;
+      first = scores[id];
+      ++pieces;
+    }
+    if (pieces > 1) {
+      log().warn(
+          "{}: key '{}': all {} pieces have the score {}, which says nothing of how text is to be split",
+          name_, kScores, pieces, *first);
+    }
   }
 
   const GgufMetadata& metadata_;

@@ -1,7 +1,6 @@
 #include "text/merge_rules.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -13,76 +12,99 @@ namespace {
 // Published pieces stay below 100 bytes and 600,000 rules; the bounds keep the work on a hostile file short.
 constexpr size_t kMaxPieceBytes = 1024;
 constexpr size_t kMaxRules = size_t{1} << 22;
+constexpr size_t kBatch = 256;  // pieces whose parts are looked up together
 
-// A rule among others of the same score.
-struct Candidate {
-  uint32_t left_characters;
-  uint32_t right_characters;
-  MergeRule rule;
-};
-
+// Finds the splits of pieces, which come in the order of their scores.
 class ScoreMerges {
  public:
-  ScoreMerges(const Vocab& vocab, std::string_view place) : vocab_(vocab), place_(place) {
-    longest_.assign(256, 0);
-    for (size_t id = 0; id < vocab.id_end(); ++id) {
-      const auto token = vocab.token(static_cast<int32_t>(id));
-      if (!token || token->empty()) continue;
-      size_t& longest = longest_[static_cast<unsigned char>(token->front())];
-      longest = std::max(longest, token->size());
-    }
-  }
+  ScoreMerges(const Vocab& vocab, std::string_view place) : vocab_(vocab), place_(place) {}
 
-  /// Finds the splits of one piece, those with the longest left part first; or the other way round.
-  void find(int32_t id, bool shortest_first) {
-    const std::string_view piece = *vocab_.token(id);
-    if (piece.size() > kMaxPieceBytes) {
-      fail(ErrorCode::invalid_file, "{}[{}]: expected a piece of at most {} bytes, found {}", place_, id,
-           kMaxPieceBytes, piece.size());
-    }
-    starts_.clear();
-    for (size_t pos = 0; pos < piece.size(); pos += decode_utf8(piece.data() + pos).bytes) {
-      starts_.push_back(static_cast<uint32_t>(pos));
-    }
-    const auto characters = static_cast<uint32_t>(starts_.size());
-    for (uint32_t left = characters; left-- > 1;) {
-      const size_t at = starts_[left];
-      // No token that long starts with this byte.
-      if (piece.size() - at > longest_[static_cast<unsigned char>(piece[at])]) continue;
-      const auto right_id = vocab_.find(piece.substr(at));
-      if (!right_id) continue;
-      const auto left_id = vocab_.find(piece.substr(0, at));
-      if (!left_id) continue;
-      found_.push_back({left, characters - left, {*left_id, *right_id, id}});
-    }
-    if (shortest_first) std::reverse(found_.begin(), found_.end());
-  }
-
-  /// Appends what was found since the last call, all of one score.
-  void finish(bool one_piece) {
-    if (!one_piece) {
-      std::stable_sort(found_.begin(), found_.end(), [](const Candidate& a, const Candidate& b) {
-        return std::pair(a.left_characters, a.right_characters) >
-               std::pair(b.left_characters, b.right_characters);
-      });
-    }
-    if (rules_.size() + found_.size() > kMaxRules) {
+  /// The splits of these pieces come behind those found before.
+  void find(std::span<const int32_t> pieces) {
+    propose(pieces);
+    parts_.clear();
+    for (const Split& split : proposed_) parts_.push_back(piece_of(split).substr(split.left_bytes));
+    keep_tokens([](MergeRule& rule) -> int32_t& { return rule.right; });
+    parts_.clear();
+    for (const Split& split : proposed_) parts_.push_back(piece_of(split).substr(0, split.left_bytes));
+    keep_tokens([](MergeRule& rule) -> int32_t& { return rule.left; });
+    if (found_.size() + proposed_.size() > kMaxRules) {
       fail(ErrorCode::invalid_file, "{}: expected pieces with at most {} splits into others, found more",
            place_, kMaxRules);
     }
-    for (const Candidate& candidate : found_) rules_.push_back(candidate.rule);
-    found_.clear();
+    found_.insert(found_.end(), proposed_.begin(), proposed_.end());
   }
 
-  std::vector<MergeRule> take() { return std::move(rules_); }
+  std::vector<MergeRule> ranked(std::span<const float> scores) {
+    const auto score = [&](size_t i) { return scores[static_cast<size_t>(found_[i].rule.product)]; };
+    std::vector<MergeRule> rules;
+    rules.reserve(found_.size());
+    for (size_t begin = 0; begin < found_.size();) {
+      size_t end = begin + 1;
+      bool one_piece = true;
+      for (; end < found_.size() && score(end) == score(begin); ++end)
+        one_piece = one_piece && found_[end].rule.product == found_[begin].rule.product;
+      const auto first = found_.begin() + static_cast<ptrdiff_t>(begin);
+      const auto last = found_.begin() + static_cast<ptrdiff_t>(end);
+      if (!one_piece) {  // the splits of one piece are in order already
+        std::stable_sort(first, last, [](const Split& a, const Split& b) {
+          return std::pair(a.left_characters, a.right_characters) >
+                 std::pair(b.left_characters, b.right_characters);
+        });
+      }
+      for (; begin < end; ++begin) rules.push_back(found_[begin].rule);
+    }
+    return rules;
+  }
 
  private:
+  // A way to cut a piece in two.
+  struct Split {
+    uint32_t left_characters;
+    uint32_t right_characters;
+    uint32_t left_bytes;
+    MergeRule rule;
+  };
+  std::string_view piece_of(const Split& split) const { return *vocab_.token(split.rule.product); }
+
+  // All ways to cut these pieces, those with the longest left part first, piece by piece.
+  void propose(std::span<const int32_t> pieces) {
+    proposed_.clear();
+    for (const int32_t id : pieces) {
+      const std::string_view piece = *vocab_.token(id);
+      if (piece.size() > kMaxPieceBytes) {
+        fail(ErrorCode::invalid_file, "{}[{}]: expected a piece of at most {} bytes, found {}", place_, id,
+             kMaxPieceBytes, piece.size());
+      }
+      const size_t first = proposed_.size();
+      uint32_t right = 1;
+      for (size_t at = piece.size(); (at -= decode_utf8_before(piece, at).bytes) > 0; ++right)
+        proposed_.push_back({0, right, static_cast<uint32_t>(at), {-1, -1, id}});
+      for (size_t i = first; i < proposed_.size(); ++i)
+        proposed_[i].left_characters = right - proposed_[i].right_characters;
+    }
+  }
+
+  // Looks parts_ up, one of each split, and drops the splits whose part is no token.
+  template <typename Side>
+  void keep_tokens(Side side) {
+    ids_.resize(parts_.size());
+    vocab_.find_all(parts_, ids_);
+    size_t kept = 0;
+    for (size_t i = 0; i < proposed_.size(); ++i) {
+      if (ids_[i] < 0) continue;
+      proposed_[kept] = proposed_[i];
+      side(proposed_[kept++].rule) = ids_[i];
+    }
+    proposed_.resize(kept);
+  }
+
   const Vocab& vocab_;
   std::string_view place_;
-  std::vector<size_t> longest_;  // by first byte: bytes of the longest token
-  std::vector<uint32_t> starts_;
-  std::vector<Candidate> found_;
-  std::vector<MergeRule> rules_;
+  std::vector<Split> found_;
+  std::vector<Split> proposed_;
+  std::vector<std::string_view> parts_;
+  std::vector<int32_t> ids_;
 };
 
 }  // namespace
@@ -117,23 +139,15 @@ std::vector<MergeRule> merges_from_scores(const Vocab& vocab, std::span<const fl
               scores.size(), vocab.id_end());
   std::vector<int32_t> pieces;
   for (size_t id = 0; id < vocab.id_end(); ++id) {
-    if (splits[id] && vocab.token(static_cast<int32_t>(id))) pieces.push_back(static_cast<int32_t>(id));
+    const auto piece = vocab.token(static_cast<int32_t>(id));
+    if (splits[id] && piece && !piece->empty()) pieces.push_back(static_cast<int32_t>(id));
   }
   const auto score = [&](int32_t id) { return scores[static_cast<size_t>(id)]; };
-  const bool ranked = std::any_of(pieces.begin(), pieces.end(),
-                                  [&](int32_t id) { return score(id) != score(pieces.front()); });
-  if (ranked) {
-    std::stable_sort(pieces.begin(), pieces.end(), [&](int32_t a, int32_t b) { return score(a) > score(b); });
-  }
+  std::stable_sort(pieces.begin(), pieces.end(), [&](int32_t a, int32_t b) { return score(a) > score(b); });
   ScoreMerges merges(vocab, place);
-  for (size_t begin = 0; begin < pieces.size();) {
-    size_t end = begin + 1;
-    while (ranked && end < pieces.size() && score(pieces[end]) == score(pieces[begin])) ++end;
-    for (size_t i = begin; i < end; ++i) merges.find(pieces[i], !ranked);
-    merges.finish(end - begin == 1);
-    begin = end;
-  }
-  return merges.take();
+  for (size_t begin = 0; begin < pieces.size(); begin += kBatch)
+    merges.find(std::span(pieces).subspan(begin, std::min(kBatch, pieces.size() - begin)));
+  return merges.ranked(scores);
 }
 
 }  // namespace ingot::text

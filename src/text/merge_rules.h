@@ -36,8 +36,7 @@ class MergeRules {
 
 /// SentencePiece keeps a score for each piece instead of merges (Kudo and Richardson 2018): every split of a
 /// piece into two pieces is a rule, that of the best score first. In the order of transformers' conversion of
-/// such vocabularies: longer left parts first among rules of one score. Where all scores are equal they say
-/// nothing, and the order of the ids stands in for them.
+/// such vocabularies: longer left parts first among rules of one score.
 ///
 /// `scores`: by id, finite; as many as the vocabulary has ids. `splits`: by id, whether the token is a piece
 /// that others may join to. `place` is for messages.

@@ -38,6 +38,10 @@ class MergeTable {
   /// A later rule for the same pair replaces the earlier one, as in tokenizers.
   void add(int32_t left, int32_t right, Merge merge);
   Merge find(int32_t left, int32_t right) const;
+  /// Asks for the memory that add() of this pair will touch.
+  void prefetch(int32_t left, int32_t right) const {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[hash(left, right) & (slots_.size() - 1)]);
+  }
 
   /// Applies all rules to `symbols` in place.
   void merge_word(std::vector<int32_t>& symbols, MergeWork& work) const;

@@ -1,6 +1,7 @@
 #include "text/vocab.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "base/check.h"
@@ -67,6 +68,32 @@ std::optional<int32_t> Vocab::find(std::string_view token) const {
   const uint32_t entry = slots_[slot_of(token, hash_bytes(token))].entry;
   if (entry == 0) return std::nullopt;
   return entries_[entry - 1].id;
+}
+
+void Vocab::find_all(std::span<const std::string_view> tokens, std::span<int32_t> ids) const {
+  INGOT_CHECK(tokens.size() == ids.size(), "{} tokens, {} ids", tokens.size(), ids.size());
+  if (slots_.empty()) return std::fill(ids.begin(), ids.end(), -1);
+  constexpr size_t kBatch = 32;  // loads in flight
+  std::array<uint64_t, kBatch> hashes;
+  const size_t mask = slots_.size() - 1;
+  for (size_t begin = 0; begin < tokens.size(); begin += kBatch) {
+    const size_t count = std::min(kBatch, tokens.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      hashes[i] = hash_bytes(tokens[begin + i]);
+      __builtin_prefetch(&slots_[hashes[i] & mask]);
+    }
+    const auto first_entry = [&](size_t i) { return slots_[hashes[i] & mask].entry; };
+    for (size_t i = 0; i < count; ++i) {
+      if (const uint32_t entry = first_entry(i)) __builtin_prefetch(&entries_[entry - 1]);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      if (const uint32_t entry = first_entry(i)) __builtin_prefetch(text_of(entries_[entry - 1]).data());
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t entry = slots_[slot_of(tokens[begin + i], hashes[i])].entry;
+      ids[begin + i] = entry == 0 ? -1 : entries_[entry - 1].id;
+    }
+  }
 }
 
 std::optional<std::string_view> Vocab::token(int32_t id) const {

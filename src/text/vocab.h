@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,9 @@ class Vocab {
   void add(std::string_view token, int64_t id, std::string_view where);
 
   std::optional<int32_t> find(std::string_view token) const;
+  /// The ids of many tokens, -1 where there is none; several times faster than find() one by one where the
+  /// tables are larger than the caches. Precondition: equal sizes.
+  void find_all(std::span<const std::string_view> tokens, std::span<int32_t> ids) const;
   /// The token, or nothing for an id that no token has.
   std::optional<std::string_view> token(int32_t id) const;
 

@@ -3,32 +3,15 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
+
+#include "temporary_root.h"
 
 namespace ingot {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A folder that stands in for "/", removed at the end of the test.
-class CpuCount : public testing::Test {
- protected:
-  CpuCount() {
-    std::string pattern = (fs::temp_directory_path() / "ingot-cpu-count-XXXXXX").string();
-    root_ = mkdtemp(pattern.data());
-  }
-  ~CpuCount() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(root_ + path).parent_path());
-    std::ofstream(root_ + path) << text;
-  }
-
-  std::string root_;
-};
+using CpuCount = TemporaryRoot;
 
 TEST_F(CpuCount, NoControlGroupMeansNoLimit) {
   EXPECT_EQ(cgroup_cpu_limit(root_), std::nullopt);

@@ -2,16 +2,29 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <limits>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/thread_affinity.h"
+
+// The thread sanitizer runs a signal's handler when the thread next calls something it knows: perhaps never.
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define INGOT_SIGNALS_ARE_DEFERRED
+#endif
+#endif
 
 namespace ingot {
 namespace {
@@ -56,17 +69,20 @@ TEST(ThreadPool, WakesAfterItsThreadsHaveParked) {
 }
 
 TEST(ThreadPool, ParallelForCoversEveryIndexOnceInChunksOfAtMostTheGrain) {
-  ThreadPool pool(3);
-  for (const int64_t count : {1, 2, 7, 64, 65, 1000}) {
-    for (const int64_t grain : {1, 3, 64, 5000}) {
-      std::vector<std::atomic<int>> touched(static_cast<size_t>(count));
-      std::atomic<bool> fits{true};
-      pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-        if (begin >= end || end - begin > grain || begin % grain != 0) fits = false;
-        for (int64_t i = begin; i < end; ++i) ++touched[static_cast<size_t>(i)];
-      });
-      EXPECT_TRUE(fits) << count << " by " << grain;
-      for (const auto& times : touched) EXPECT_EQ(times, 1) << count << " by " << grain;
+  for (const int threads : {1, 2, 3, 20}) {
+    ThreadPool pool(threads);
+    for (const int64_t count : {1, 2, 7, 64, 65, 1000}) {
+      for (const int64_t grain : {1, 3, 64, 5000}) {
+        std::vector<std::atomic<int>> touched(static_cast<size_t>(count));
+        std::atomic<bool> fits{true};
+        pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+          if (begin >= end || end - begin > grain || begin % grain != 0) fits = false;
+          for (int64_t i = begin; i < end; ++i) ++touched[static_cast<size_t>(i)];
+        });
+        EXPECT_TRUE(fits) << count << " by " << grain << " on " << threads;
+        for (const auto& times : touched)
+          EXPECT_EQ(times, 1) << count << " by " << grain << " on " << threads;
+      }
     }
   }
 }
@@ -179,6 +195,147 @@ TEST(ThreadPool, NestedCallsAreRefusedOnEveryThreadAndAtEveryThreadCount) {
       if (thread == 0) ++calls;
     });
     EXPECT_EQ(calls, 1);
+  }
+}
+
+TEST(ThreadPool, ChunksOfAThreadFollowEachOtherSoThatItsScratchIsItsOwn) {
+  ThreadPool pool(5);
+  for (int repeat = 0; repeat < 50; ++repeat) {
+    std::vector<int64_t> scratch(5);  // not atomic: two chunks of one thread must not overlap
+    std::atomic<int64_t> sum{0};
+    pool.parallel_for(40, 1, [&](int thread, int64_t begin, int64_t end) {
+      ASSERT_TRUE(thread >= 0 && thread < 5);
+      scratch[static_cast<size_t>(thread)] = begin;
+      std::this_thread::yield();
+      sum += scratch[static_cast<size_t>(thread)] + end - begin;
+    });
+    EXPECT_EQ(sum, 39 * 40 / 2 + 40);
+  }
+}
+
+TEST(ThreadPool, DoneRunsOnceOnEachThreadThatTookPart) {
+  ThreadPool pool(6);
+  for (const int64_t chunks : {1, 2, 6, 50}) {
+    std::vector<std::atomic<int>> worked(6);
+    std::vector<std::atomic<int>> done(6);
+    pool.parallel_for(
+        chunks, 1, [&](int thread, int64_t, int64_t) { ++worked[static_cast<size_t>(thread)]; },
+        [&](int thread) {
+          EXPECT_GT(worked[static_cast<size_t>(thread)], 0);
+          ++done[static_cast<size_t>(thread)];
+        });
+    for (size_t thread = 0; thread < 6; ++thread) EXPECT_EQ(done[thread], worked[thread] > 0 ? 1 : 0);
+  }
+}
+
+#ifndef INGOT_SIGNALS_ARE_DEFERRED
+std::atomic<bool> is_held{false};
+std::atomic<bool> is_released{false};
+
+TEST(ThreadPool, ThreadsThatDoNotComeAreNotWaitedFor) {
+  constexpr int kThreads = 12;  // more than a worker's neighbours
+  ThreadPool pool(kThreads);
+  std::vector<pthread_t> ids(kThreads);
+  pool.run([&](int thread) { ids[static_cast<size_t>(thread)] = pthread_self(); });
+  // A signal handler holds a thread wherever it waits, as a scheduler does that lets others run.
+  struct sigaction hold = {};
+  hold.sa_handler = [](int) {
+    is_held = true;
+    while (!is_released) usleep(100);
+  };
+  struct sigaction before = {};
+  ASSERT_EQ(sigaction(SIGUSR1, &hold, &before), 0);
+  for (const auto& absent : {std::vector<int>{5}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, {11}}) {
+    is_released = false;
+    for (const int thread : absent) {
+      is_held = false;
+      ASSERT_EQ(pthread_kill(ids[static_cast<size_t>(thread)], SIGUSR1), 0);
+      while (!is_held) std::this_thread::yield();
+    }
+    for (const int64_t chunks : {2, 12, 100}) {
+      std::vector<std::atomic<int>> runs(static_cast<size_t>(chunks));
+      std::atomic<bool> is_absent_at_work{false};
+      pool.parallel_for(chunks, 1, [&](int thread, int64_t begin, int64_t) {
+        if (std::find(absent.begin(), absent.end(), thread) != absent.end()) is_absent_at_work = true;
+        ++runs[static_cast<size_t>(begin)];
+      });
+      EXPECT_FALSE(is_absent_at_work);
+      for (const auto& times : runs) EXPECT_EQ(times, 1);
+      EXPECT_THROW(
+          pool.parallel_for(chunks, 1, [](int64_t, int64_t) { throw std::runtime_error("a chunk"); }),
+          std::runtime_error);
+    }
+    is_released = true;
+    std::atomic<int> calls{0};
+    pool.run([&](int) { ++calls; });  // which waits for everyone
+    EXPECT_EQ(calls, kThreads);
+  }
+  sigaction(SIGUSR1, &before, nullptr);
+}
+#endif
+
+TEST(ThreadPool, LateThreadsNeverRunAFinishedJob) {
+  ThreadPool pool(16);
+  for (int job = 0; job < 3000; ++job) {
+    std::atomic<int> alive{1};  // on this frame: a late thread would read a dead or another job's
+    std::atomic<int> chunks{0};
+    pool.parallel_for(16, 1, [&](int64_t, int64_t) { chunks += alive; });
+    ASSERT_EQ(chunks, 16);
+    alive = 0;
+    if (job % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // some park meanwhile
+  }
+}
+
+TEST(ThreadPool, JobsOfEveryKindFollowEachOther) {
+  ThreadPool pool(7);
+  for (int round = 0; round < 300; ++round) {
+    std::atomic<int> calls{0};
+    pool.run([&](int) { ++calls; });
+    EXPECT_EQ(calls, 7);
+    pool.parallel_for(round % 9 + 1, 1, [&](int64_t, int64_t) { ++calls; });
+    EXPECT_EQ(calls, 7 + round % 9 + 1);
+    EXPECT_THROW(pool.parallel_for(9, 1, [](int64_t, int64_t) { throw std::runtime_error("each"); }),
+                 std::runtime_error);
+  }
+}
+
+TEST(ThreadPool, PinnedThreadsStayAndTheCallerGoesBack) {
+  const auto before = allowed_cpus();
+  if (!can_pin()) GTEST_SKIP() << "this system cannot pin threads";
+  {
+    const std::vector<int> cpus = {before->back(), before->front(), before->front()};
+    ThreadPool pool(3, cpus);
+    std::vector<std::vector<int>> places(3);
+    pool.run([&](int thread) { places[static_cast<size_t>(thread)] = *allowed_cpus(); });
+    for (size_t thread = 0; thread < 3; ++thread)
+      EXPECT_THAT(places[thread], testing::ElementsAre(cpus[thread]));
+  }
+  EXPECT_EQ(allowed_cpus(), before);
+}
+
+TEST(ThreadPool, CallerGoesBackEvenIfAnotherThreadEndsThePool) {
+  const auto before = allowed_cpus();
+  if (!can_pin()) GTEST_SKIP() << "this system cannot pin threads";
+  const std::vector<int> cpus = {before->front()};
+  auto pool = std::make_unique<ThreadPool>(1, cpus);
+  EXPECT_THAT(*allowed_cpus(), testing::ElementsAre(before->front()));
+  std::thread([&] { pool.reset(); }).join();
+  EXPECT_EQ(allowed_cpus(), before);
+}
+
+TEST(ThreadPool, PlaceThatTheSystemRefusesIsNamedAndNothingStaysPinned) {
+  const auto before = allowed_cpus();
+  if (!can_pin()) GTEST_SKIP() << "this system cannot pin threads";
+  for (const std::vector<int>& cpus :
+       {std::vector<int>{before->front(), 60000}, std::vector<int>{60000, before->front()}}) {
+    try {
+      ThreadPool pool(2, cpus);
+      FAIL() << "no throw";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+      EXPECT_THAT(error.what(), testing::HasSubstr("60000"));
+    }
+    EXPECT_EQ(allowed_cpus(), before);
   }
 }
 

@@ -43,7 +43,7 @@ TEST_F(BadFolder, EmptyPath) {
 TEST_F(BadFolder, GgufFile) {
   folder.write("model.gguf", "GGUF\3");
   expect_refused(ingot({"inspect", "-m", folder.path("model.gguf")}),
-                 {folder.path("model.gguf"), "GGUF", "Hugging Face folder with config.json"});
+                 {folder.path("model.gguf"), "gguf: ", "the version of 4 bytes at byte 4 does not fit"});
 }
 
 TEST_F(BadFolder, LoneSafetensorsFile) {

@@ -93,11 +93,13 @@ TEST(GgufMetadata, ScalarsOfAnotherTypeAreNamed) {
 
 TEST(GgufMetadata, ArraysAreReadInPlace) {
   const std::string zero("a\0b", 3);
-  const Parsed file(GgufBytes()
-                        .strings("tokens", {"", zero, "\xFF"})
-                        .numbers<int32_t>("types", {1, -2})
-                        .numbers<uint8_t>("bytes", {255})
-                        .numbers<float>("scores", {-1.5F, 2}));
+  const Parsed file(
+      GgufBytes()
+          .strings("tokens", {"", zero, "\xFF"})
+          .numbers<int32_t>("types", {1, -2})
+          .numbers<uint8_t>("bytes", {255})
+          .raw_entry("flags", 9, little_endian(7) + little_endian(uint64_t{2}) + "\1" + std::string(1, '\0'))
+          .numbers<float>("scores", {-1.5F, 2}));
   const GgufStrings tokens = file.metadata.strings("tokens");
   ASSERT_EQ(tokens.size(), 3U);
   EXPECT_EQ(tokens[0], "");
@@ -107,6 +109,7 @@ TEST(GgufMetadata, ArraysAreReadInPlace) {
   EXPECT_LT(tokens[1].data(), file.bytes.data() + file.bytes.size());
   EXPECT_EQ(file.metadata.ints("types"), (std::vector<int64_t>{1, -2}));
   EXPECT_EQ(file.metadata.ints("bytes"), (std::vector<int64_t>{255}));
+  EXPECT_EQ(file.metadata.ints("flags"), (std::vector<int64_t>{1, 0}));
   EXPECT_EQ(file.metadata.floats("scores"), (std::vector<float>{-1.5F, 2}));
   EXPECT_TRUE(file.metadata.strings("absent").empty());
   EXPECT_TRUE(file.metadata.ints("absent").empty());

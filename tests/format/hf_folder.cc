@@ -9,9 +9,8 @@ namespace ingot::format {
 namespace {
 
 constexpr auto kExpected =
-    "expected a Hugging Face folder with config.json, model.safetensors (or model.safetensors.index.json and "
-    "its "
-    "shards) and tokenizer.json";
+    "expected a GGUF file, or a Hugging Face folder with config.json, model.safetensors (or "
+    "model.safetensors.index.json and its shards) and tokenizer.json";
 
 // A file of u8 tensors with these names, one byte each.
 std::string u8_file(const std::vector<std::string>& names) {
@@ -186,9 +185,6 @@ TEST_F(HfFolderTest, PathThatIsNoFolderSaysWhatIsExpected) {
   };
   expect_refused(ErrorCode::not_found, folder.path() + "/absent", "no such file or folder");
   expect_refused(ErrorCode::not_found, "", "no such file or folder");
-  expect_refused(ErrorCode::unsupported, folder.write("x.gguf", "?"), "a GGUF file, which is not supported");
-  expect_refused(ErrorCode::unsupported, folder.write("model.bin", "GGUF\3"),
-                 "a GGUF file, which is not supported");
   expect_refused(ErrorCode::unsupported, folder.write("x.safetensors", u8_file({"a"})),
                  "a lone safetensors file");
   expect_refused(ErrorCode::unsupported, folder.write("notes.txt", "x"), "a single file");

@@ -134,14 +134,6 @@ TEST(GgufTokenizer, PieceOfTheBestScoreIsJoinedFirst) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("bab ab")), "bab ab");
 }
 
-TEST(GgufTokenizer, EqualScoresLeaveTheOrderToTheIds) {
-  Pieces pieces = small_pieces();
-  for (float& score : pieces.scores) score = -1000;
-  // By id: "▁a" before "ab" before "▁ab".
-  EXPECT_THAT(from_bytes(pieces.file().bytes()).encode("ab bab", false),
-              ElementsAre(kFirstPiece + 5, kFirstPiece, kFirstPiece + 2, kFirstPiece + 4));
-}
-
 TEST(GgufTokenizer, RulesOfOneScoreTakeTheLongerLeftPartFirst) {
   Vocab vocab;
   for (const std::string_view token : {"a", "b", "c", "ab", "bc", "abc", "bcb"})

@@ -5,22 +5,14 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/peaks.h"
 #include "base/check.h"
-#include "base/cpu_count.h"
 
 namespace ingot::cpu {
 namespace {
-
-int checked_threads(int threads) {
-  if (threads < 0 || threads > ThreadPool::kMaxThreads) {
-    fail(ErrorCode::invalid_argument, "threads: expected 0 (all) to {}, found {}", ThreadPool::kMaxThreads,
-         threads);
-  }
-  return threads == 0 ? available_cpus() : threads;
-}
 
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
@@ -33,13 +25,14 @@ std::string processor_name() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads)
-    : pool_(checked_threads(threads)),
+CpuBackend::CpuBackend(ThreadTeam team)
+    : pool_(team.threads, team.cpus),
       limits_{.device = fmt::format("{}, {} thread{}, {}", processor_name(), pool_.threads(),
                                     pool_.threads() == 1 ? "" : "s", simd_target_name()),
               .threads = pool_.threads(),
               .memory_bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE),
-              .instruction_set = std::string(simd_target_name())} {}
+              .instruction_set = std::string(simd_target_name()),
+              .notes = std::move(team.notes)} {}
 
 backend::Peaks CpuBackend::measure_peaks() {
   return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_)};

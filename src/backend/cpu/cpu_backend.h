@@ -3,14 +3,17 @@
 
 #include "backend/backend.h"
 #include "base/thread_pool.h"
+#include "base/thread_team.h"
 
 namespace ingot::cpu {
 
 class CpuBackend final : public backend::Backend {
  public:
-  /// threads 0: every CPU this process may use. Errors: invalid_argument for a negative number or more than
-  /// ThreadPool::kMaxThreads.
-  explicit CpuBackend(int threads);
+  /// Errors: those of ThreadPool.
+  explicit CpuBackend(ThreadTeam team);
+  /// Exactly as many threads, pinned nowhere; 0: automatic. Errors: those of choose_thread_team().
+  explicit CpuBackend(int threads)
+      : CpuBackend(choose_thread_team({.threads = threads, .pin = false, .cap = false})) {}
 
   ThreadPool& pool() { return pool_; }
   int threads() const { return pool_.threads(); }

@@ -43,6 +43,7 @@ void launch_attention_decode(backend::Backend& backend, const backend::Launch& l
 void launch_attention_prefill(backend::Backend& backend, const backend::Launch& launch);
 void launch_sample(backend::Backend& backend, const backend::Launch& launch);
 
+size_t linear_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t fused_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t qkv_decode_workspace(const backend::Backend& backend, const backend::Launch& launch);
 size_t linear_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch);

@@ -1,5 +1,7 @@
 #include "graph/ops/rope_table.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -55,6 +57,11 @@ std::vector<float> rope_frequencies(const RopeScaling& scaling, int64_t rotary_d
     fail(ErrorCode::invalid_argument,
          "rope_table: expected an even number of rotary dimensions > 0, found {}", rotary_dims);
   }
+  const bool has_divisors = scaling.kind == RopeScaling::Kind::divisors;
+  if (has_divisors && scaling.divisors.size() != static_cast<size_t>(rotary_dims / 2)) {
+    fail(ErrorCode::invalid_argument, "rope_table: expected {} divisors, one for each pair, found {}",
+         rotary_dims / 2, scaling.divisors.size());
+  }
   std::vector<float> frequencies;
   const YarnRamp ramp(scaling, rotary_dims);
   for (int64_t pair = 0; pair < rotary_dims / 2; ++pair) {
@@ -72,6 +79,9 @@ std::vector<float> rope_frequencies(const RopeScaling& scaling, int64_t rotary_d
         break;
       case RopeScaling::Kind::yarn:
         frequency = frequency / scaling.factor * ramp(pair) + frequency * (1 - ramp(pair));
+        break;
+      case RopeScaling::Kind::divisors:
+        frequency /= scaling.divisors[static_cast<size_t>(pair)];
         break;
     }
     frequencies.push_back(static_cast<float>(frequency));
@@ -98,6 +108,9 @@ std::string RopeTableOp::attributes() const {
       text += fmt::format(", yarn factor={} beta={}..{} original={} attention={}{}", scaling_.factor,
                           scaling_.beta_slow, scaling_.beta_fast, scaling_.original_positions,
                           scaling_.attention_factor, scaling_.truncate ? "" : " untruncated");
+      break;
+    case RopeScaling::Kind::divisors:
+      text += fmt::format(", divisors={}", fmt::join(scaling_.divisors, " "));
       break;
   }
   return text;

@@ -13,7 +13,6 @@
 // clang-format on
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 
 #include "backend/cpu/kernels.h"
@@ -282,30 +281,27 @@ void launch_attention_prefill(backend::Backend& backend, const backend::Launch& 
   for (int64_t s = 0; s < attention.sequences; ++s) tiles += tiles_of(s);
 
   const auto attend = HWY_DYNAMIC_DISPATCH(attend_tile);
-  std::atomic<int64_t> next{0};
-  pool_of(backend).run([&](int thread) {
-    float* own = scratch + thread * prompt_floats(attention.head_dim);
-    for (int64_t item = next.fetch_add(1); item < tiles * attention.kv_heads; item = next.fetch_add(1)) {
-      // Tiles of a key head follow each other, which share its keys in the cache; late ones, which have the
-      // most keys, come first.
-      const int64_t kv_head = item / tiles;
-      int64_t tile = tiles - 1 - item % tiles;
-      int64_t s = 0;
-      for (; tile >= tiles_of(s); ++s) tile -= tiles_of(s);
-      const int64_t row = attention.seq_start[s];
-      attend({.cache = attention.rows(s, kv_head),
-              .q = attention.query(row, kv_head),
-              .out = attention.output(row, kv_head),
-              .row_stride = attention.heads * attention.head_dim,
-              .group = attention.group,
-              .first = tile * lanes,
-              .count = std::min(lanes, rows_of(s) * attention.group - tile * lanes),
-              .position = attention.position(s, row),
-              .window = attention.op.window(),
-              .scale = attention.op.scale()},
-             own);
-    }
-  });
+  pool_of(backend).parallel_for(
+      tiles * attention.kv_heads, 1, [&](int thread, int64_t item, int64_t /*end*/) {
+        // Tiles of a key head follow each other, which share its keys in the cache; late ones, which have the
+        // most keys, come first.
+        const int64_t kv_head = item / tiles;
+        int64_t tile = tiles - 1 - item % tiles;
+        int64_t s = 0;
+        for (; tile >= tiles_of(s); ++s) tile -= tiles_of(s);
+        const int64_t row = attention.seq_start[s];
+        attend({.cache = attention.rows(s, kv_head),
+                .q = attention.query(row, kv_head),
+                .out = attention.output(row, kv_head),
+                .row_stride = attention.heads * attention.head_dim,
+                .group = attention.group,
+                .first = tile * lanes,
+                .count = std::min(lanes, rows_of(s) * attention.group - tile * lanes),
+                .position = attention.position(s, row),
+                .window = attention.op.window(),
+                .scale = attention.op.scale()},
+               scratch + thread * prompt_floats(attention.head_dim));
+      });
 }
 
 }  // namespace ingot::cpu

@@ -7,7 +7,8 @@
 
 #include <cstdint>
 
-#include "backend/cpu/kernels/quantised_tiles-inl.h"
+#include "backend/cpu/kernels/block_prefill.h"
+#include "backend/cpu/kernels/linear_prefill-inl.h"
 
 namespace ingot::cpu {
 
@@ -16,11 +17,6 @@ constexpr int64_t kPassScales = 2 * kBlockDepth / 16;
 /// Floats of a thread for the decoded weights of a block of outputs, in blocks or not.
 constexpr int64_t kDecodedFloats = kBlockOutputs * (kBlockDepth / 4 + kPassScales);
 static_assert(kDecodedFloats >= kBlockOutputs * kDepth);
-
-/// Floats a thread needs for a block's decoded weights and its sums.
-constexpr int64_t block_thread_floats(int64_t rows) {
-  return kDecodedFloats + kBlockOutputs * padded_rows(rows);
-}
 
 /// The decoded weights of a pass, in a thread's memory.
 struct DecodedBlocks {

@@ -9,10 +9,9 @@
 #include "backend/cpu/kernels/linear_prefill.h"
 
 #include <array>
-#include <atomic>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/kernels/block_prefill-inl.h"
+#include "backend/cpu/kernels/block_prefill.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/linear_prefill-inl.h"
 #include "graph/ops/linear_fused.h"
@@ -39,19 +38,9 @@ void pack_rows(const PrefillJob& job, const float* scales, int64_t tile, int64_t
   pack_tile(job, reinterpret_cast<const RowScale*>(scales), tile, begin, end, tiles);
 }
 
-void quantise_prompt_rows(const PrefillJob& job, const float* scales, int64_t tile, int64_t begin,
-                          int64_t end, float* tiles) {
-  quantise_tile(job, reinterpret_cast<const RowScale*>(scales), tile, begin, end, tiles);
-}
-
 void prefill_block(const PrefillJob& job, const float* tiles, const PrefillPart& part, int64_t first,
                    int64_t count, float* scratch) {
   multiply_block(job, tiles, part, first, count, scratch);
-}
-
-void prefill_coded_block(const PrefillJob& job, const float* value_tiles, const float* block_tiles,
-                         const PrefillPart& part, int64_t first, int64_t count, float* scratch) {
-  multiply_coded_block(job, value_tiles, block_tiles, part, first, count, scratch);
 }
 
 }  // namespace ingot::cpu::HWY_NAMESPACE
@@ -62,9 +51,7 @@ namespace ingot::cpu {
 HWY_EXPORT(tile_rows);
 HWY_EXPORT(scale_rows);
 HWY_EXPORT(pack_rows);
-HWY_EXPORT(quantise_prompt_rows);
 HWY_EXPORT(prefill_block);
-HWY_EXPORT(prefill_coded_block);
 
 namespace {
 
@@ -127,9 +114,8 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
                [&](int64_t tile, int64_t begin, int64_t end) { pack(job, scales, tile, begin, end, tiles); });
   }
   if (workspace.has_blocks) {
-    const auto quantise = HWY_DYNAMIC_DISPATCH(quantise_prompt_rows);
     pack_tiles(pool, job, kBlockDepth, [&](int64_t tile, int64_t begin, int64_t end) {
-      quantise(job, scales, tile, begin, end, block_tiles);
+      quantise_prompt_rows(job, scales, tile, begin, end, block_tiles);
     });
   }
 
@@ -140,28 +126,19 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
   const int64_t share = outputs / (int64_t{4} * pool.threads()) / kOutputStep * kOutputStep;
   const int64_t block = std::clamp(share, kOutputStep, kBlockOutputs / job.segments());
   const auto run_block = HWY_DYNAMIC_DISPATCH(prefill_block);
-  const auto run_coded_block = HWY_DYNAMIC_DISPATCH(prefill_coded_block);
-  std::atomic<int64_t> next{0};
-  pool.run([&](int thread) {
+  const auto blocks_of = [&](const PrefillPart& part) { return (part.outputs + block - 1) / block; };
+  int64_t blocks = 0;  // of all parts, one after the other
+  for (const PrefillPart& part : parts) blocks += blocks_of(part);
+  pool.parallel_for(blocks, 1, [&](int thread, int64_t number, int64_t /*end*/) {
+    const PrefillPart* part = parts.data();
+    for (; number >= blocks_of(*part); ++part) number -= blocks_of(*part);
+    const int64_t first = number * block;
+    const int64_t count = std::min(block, part->outputs - first);
     float* own = job.workspace + workspace.scratch + thread * workspace.thread;
-    // A block's number, counted through all parts, from which the blocks of the parts so far are taken.
-    int64_t number = next.fetch_add(1, std::memory_order_relaxed);
-    for (const PrefillPart& part : parts) {
-      const int64_t blocks = (part.outputs + block - 1) / block;
-      int64_t before = 0;
-      for (const PrefillPart* other = parts.data(); other != &part; ++other)
-        before += (other->outputs + block - 1) / block;
-      const bool is_coded =
-          is_block_dtype(part.weight->dtype) || (job.gated && is_block_dtype(job.parts[1].weight->dtype));
-      for (; number - before < blocks; number = next.fetch_add(1, std::memory_order_relaxed)) {
-        const int64_t first = (number - before) * block;
-        const int64_t count = std::min(block, part.outputs - first);
-        if (is_coded) {
-          run_coded_block(job, tiles, block_tiles, part, first, count, own);
-        } else {
-          run_block(job, tiles, part, first, count, own);
-        }
-      }
+    if (is_block_dtype(part->weight->dtype) || (job.gated && is_block_dtype(part[1].weight->dtype))) {
+      prefill_coded_block(job, tiles, block_tiles, *part, first, count, own);
+    } else {
+      run_block(job, tiles, *part, first, count, own);
     }
   });
 }

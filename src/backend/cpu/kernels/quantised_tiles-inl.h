@@ -5,26 +5,6 @@
 // of a row. Beside the values stand the sums over them, which pay for the weights' offsets and minimums.
 //
 // Included once per Highway target, after linear_prefill-inl.h.
-#ifndef INGOT_CPU_QUANTISED_TILES_SIZES
-#define INGOT_CPU_QUANTISED_TILES_SIZES
-
-#include <cstdint>
-
-namespace ingot::cpu {
-
-constexpr int64_t kQuantised = 32;    // inputs of a row that share a scale
-constexpr int64_t kBlockDepth = 512;  // inputs of a pass: a tile of 32 rows takes 24 KiB
-// f32 or i32 of a row beside 32 values: the scale, -sum of either half, -scale * sum.
-constexpr int64_t kRowParts = 4;
-
-/// Floats that so many quantised rows take. `in`: a multiple of kQuantised.
-constexpr int64_t quantised_floats(int64_t rows, int64_t in) {
-  return rows * (in / kQuantised) * (kQuantised / 4 + kRowParts);
-}
-
-}  // namespace ingot::cpu
-#endif  // INGOT_CPU_QUANTISED_TILES_SIZES
-
 #if defined(INGOT_CPU_QUANTISED_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef INGOT_CPU_QUANTISED_TILES_INL_H_
 #undef INGOT_CPU_QUANTISED_TILES_INL_H_
@@ -37,6 +17,7 @@ constexpr int64_t quantised_floats(int64_t rows, int64_t in) {
 #include <algorithm>
 #include <limits>
 
+#include "backend/cpu/kernels/block_prefill.h"
 #include "backend/cpu/kernels/int8_dot-inl.h"
 #include "backend/cpu/kernels/linear_prefill-inl.h"
 
