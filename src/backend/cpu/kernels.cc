@@ -1,7 +1,5 @@
 #include "backend/cpu/kernels.h"
 
-#include <algorithm>
-
 #include "graph/op_table.h"
 
 namespace ingot::cpu {
@@ -16,14 +14,8 @@ using backend::StepClass;
 bool always(const KernelQuery&) {
   return true;
 }
-bool is_blocks(const graph::TensorType& type) {
-  return is_block_dtype(type.dtype);
-}
-bool single_values(const KernelQuery& query) {
-  return std::none_of(query.inputs.begin(), query.inputs.end(), is_blocks);
-}
 bool prefill(const KernelQuery& query) {
-  return query.step == StepClass::prefill && single_values(query);
+  return query.step == StepClass::prefill;
 }
 bool decode(const KernelQuery& query) {
   return query.step == StepClass::decode;
