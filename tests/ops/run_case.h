@@ -31,6 +31,23 @@ inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
   return bytes;
 }
 
+/// The steps in which plans launch the case's op itself. Prompt steps have no kernels for fused linears with
+/// weights in blocks: plans run their definitions there.
+inline std::vector<StepClass> steps_of(Backend& backend, const BuiltCase& built) {
+  const std::vector<graph::TensorType> types = built.input_types();
+  const graph::TensorType& type = built.graph.type(built.result);
+  std::vector<StepClass> steps;
+  bool has_blocks = false;
+  for (const graph::TensorType& input : types) has_blocks |= is_block_dtype(input.dtype);
+  for (StepClass step : {StepClass::prefill, StepClass::decode}) {
+    const bool has_kernel =
+        backend.find_kernel({.op = built.op(), .inputs = types, .output = type, .step = step}) != nullptr;
+    EXPECT_TRUE(has_kernel || (has_blocks && step == StepClass::prefill));
+    if (has_kernel) steps.push_back(step);
+  }
+  return steps;
+}
+
 /// Device memory between two guards that a kernel must not touch.
 class Guarded {
  public:
