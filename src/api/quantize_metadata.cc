@@ -110,10 +110,10 @@ class MetadataWriter {
     const int64_t window = *std::max_element(windows.begin(), windows.end());
     if (window == 0) return;
     integer("attention.sliding_window", window);
-    std::vector<int32_t> slides;
-    for (const int64_t of_layer : windows) slides.push_back(of_layer != 0 ? 1 : 0);
-    const bool all = std::find(slides.begin(), slides.end(), 0) == slides.end();
-    if (!all) writer_.numbers<int32_t>(key("attention.sliding_window_pattern"), slides);
+    std::vector<bool> slides;
+    for (const int64_t of_layer : windows) slides.push_back(of_layer != 0);
+    const bool all = std::find(slides.begin(), slides.end(), false) == slides.end();
+    if (!all) writer_.booleans(key("attention.sliding_window_pattern"), slides);
   }
 
   void write_rope(const RopeConfig& rope) {

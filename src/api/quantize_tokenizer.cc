@@ -393,6 +393,14 @@ class SectionReader {
 
 TokenizerSection read_tokenizer_section(const std::string& folder, int64_t rows,
                                         const GenerationConfig& generation) {
+  std::error_code ignored;
+  if (!fs::exists(fs::path(folder) / "tokenizer.json", ignored)) {
+    TokenizerSection none;
+    none.model = "none";
+    none.notes.emplace_back(
+        "the folder has no tokenizer.json: the file brings no tokenizer and knows no text");
+    return none;
+  }
   return SectionReader(folder, rows, generation).read();
 }
 
@@ -402,6 +410,7 @@ void write_tokenizer_section(const TokenizerSection& section, format::GgufWriter
     if (value) writer.number(key(name), static_cast<uint32_t>(*value));
   };
   writer.string(key("model"), section.model);
+  if (section.model == "none") return;
   // Other readers expect the key of every vocabulary; SentencePiece needs no rule.
   writer.string(key("pre"), section.pre.empty() ? "default" : section.pre);
   writer.strings(key("tokens"), section.tokens);

@@ -19,7 +19,7 @@
 namespace ingot::api {
 
 struct TokenizerSection {
-  std::string model;                // "gpt2", "llama"
+  std::string model;                // "gpt2", "llama"; "none"
   std::string pre;                  // gpt2: the name of its pre-tokenizer; empty for llama
   std::vector<std::string> tokens;  // one for each row of the embedding
   std::vector<int32_t> types;       // of each token, as llama.cpp numbers them

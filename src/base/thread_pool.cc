@@ -8,8 +8,11 @@
 namespace ingot {
 namespace {
 
-// Longer than the gap between two ops of a step (a few microseconds), far shorter than a scheduler's time
-// slice.
+// How long a thread looks for work without giving its CPU away: longer than the gap between two ops of a step
+// (a few microseconds). A thread that yields beside another process is away for that one's whole time slice:
+// a worker that yielded at once had next to nothing of a CPU that it shared (bench_base, job_stream).
+constexpr auto kQuietTime = std::chrono::microseconds(20);
+// With yields in between, until it parks. Far shorter than a time slice.
 constexpr auto kSpinTime = std::chrono::microseconds(40);
 // About a microsecond: a pause takes 10 to 150 cycles, depending on the processor.
 constexpr int kPausesPerRound = 32;
@@ -36,9 +39,9 @@ void pause_cpu() {
 #endif
 }
 
-// Spins while the state is one that `is_unchanged` names, then lets others run in between; false when it is
-// time to park. The yields matter where two threads of the pool share a processor: each would wait out the
-// other's spin, and a fork-join would take 90 us instead of 5.
+// Spins while the state is one that `is_unchanged` names, in the end letting others run in between; false
+// when it is time to park. The yields matter where two threads of the pool share a processor: each would wait
+// out the other's spin.
 template <class F>
 bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, const F& is_unchanged) {
   const auto changes = [&] {
@@ -50,11 +53,11 @@ bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, const F& is_unchan
     return false;
   };
   if (changes()) return true;
-  const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
-  do {
-    std::this_thread::yield();
+  const auto start = std::chrono::steady_clock::now();
+  for (auto now = start; now - start < kSpinTime; now = std::chrono::steady_clock::now()) {
+    if (now - start >= kQuietTime) std::this_thread::yield();
     if (changes()) return true;
-  } while (std::chrono::steady_clock::now() < deadline);
+  }
   return false;
 }
 

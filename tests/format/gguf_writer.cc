@@ -50,8 +50,8 @@ void declare_one(GgufWriter& writer, int64_t floats = 3) {
 
 TEST_F(GgufWriterTest, WhatIsWrittenReadsBack) {
   const std::array<float, 6> matrix = {1, 2, 3, 4, 5, 6};
-  std::array<unsigned char, 34> halves{};
-  for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<unsigned char>(i);
+  std::array<unsigned char, 34> block{};
+  for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<unsigned char>(i);
   const std::array<float, 1> last = {-1};
   {
     GgufWriter writer(path(), Existing::refuse);
@@ -68,13 +68,13 @@ TEST_F(GgufWriterTest, WhatIsWrittenReadsBack) {
     writer.numbers<float>("floats", std::array{0.5F, -0.25F});
     writer.booleans("bools", {true, false, true});
     writer.tensor("matrix", DType::f32, std::array<int64_t, 2>{2, 3});
-    writer.tensor("halves", DType::f16, std::array<int64_t, 2>{1, 17});
+    writer.tensor("block", DType::q8_0, std::array<int64_t, 2>{1, 32});
     writer.tensor("last", DType::f32, std::array<int64_t, 1>{1});
     const int64_t announced = writer.file_bytes();
     writer.begin();
     writer.write(bytes_of(matrix).first(10));  // tensors come in any pieces
     writer.write(bytes_of(matrix).subspan(10));
-    writer.write(bytes_of(halves));
+    writer.write(bytes_of(block));
     writer.write(bytes_of(last));
     writer.commit();
     EXPECT_EQ(static_cast<int64_t>(fs::file_size(path())), announced);
@@ -102,8 +102,8 @@ TEST_F(GgufWriterTest, WhatIsWrittenReadsBack) {
   ASSERT_EQ(file.tensors.size(), 3U);
   EXPECT_EQ(file.tensors[0].shape, (std::vector<int64_t>{2, 3}));
   EXPECT_EQ(std::memcmp(file.tensors[0].bytes.data(), matrix.data(), sizeof matrix), 0);
-  EXPECT_EQ(file.tensors[1].dtype, DType::f16);
-  EXPECT_EQ(std::memcmp(file.tensors[1].bytes.data(), halves.data(), halves.size()), 0);
+  EXPECT_EQ(file.tensors[1].dtype, DType::q8_0);
+  EXPECT_EQ(std::memcmp(file.tensors[1].bytes.data(), block.data(), block.size()), 0);
   EXPECT_EQ(std::memcmp(file.tensors[2].bytes.data(), last.data(), sizeof last), 0);
   EXPECT_EQ(files(), 1U);
 }
