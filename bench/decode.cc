@@ -1,6 +1,6 @@
 // Fused kernels beside the unfused kernels of their definitions in a decode step of one row, over the op
-// cases that are worth timing. GB/s and share, of the read bandwidth measured in this run, are those of the
-// fused op's least traffic in its fastest run.
+// cases that are worth timing; and linears with every block format. GB/s and share, of the read bandwidth
+// measured in this run, are those of the op's least traffic in its fastest run.
 //
 // Weights come from memory, as in a model: each launch takes the next of several copies.
 #include <benchmark/benchmark.h>
@@ -161,11 +161,29 @@ void run_case(benchmark::State& state, const opcases::OpCase& op_case) {
   state.counters["share"] = bytes * 1e-9 / fused.least / read_gbps();
 }
 
+/// One op, which is not fused.
+void run_op(benchmark::State& state, const opcases::OpCase& op_case) {
+  const opcases::BuiltCase built = build(op_case);
+  const graph::Cost cost = built.cost();
+  const double bytes = cost.bytes_read + cost.bytes_written;
+  Copies copies;
+  for (size_t i = 0; i <= kCopiedBytes / static_cast<size_t>(bytes); ++i)
+    copies.programs.push_back(std::make_unique<Program>(cpu(), built, StepClass::decode, true));
+  for (auto _ : state) copies.run();
+  state.counters["GB/s"] = bytes * 1e-9 / copies.least;
+  state.counters["share"] = bytes * 1e-9 / copies.least / read_gbps();
+}
+
 [[maybe_unused]] const bool registered = [] {
   for (const opcases::OpCase& op_case : opcases::all_cases()) {
     if (!op_case.is_speed_case || op_case.dims[graph::Symbol::tokens] != 1) continue;
-    if (graph::as_fused(build(op_case).op()) == nullptr) continue;
-    benchmark::RegisterBenchmark(op_case.name.c_str(), [=](benchmark::State& s) { run_case(s, op_case); })
+    const opcases::BuiltCase built = build(op_case);
+    const bool is_fused = graph::as_fused(built.op()) != nullptr;
+    if (!is_fused && (built.op().name() != "linear" || !is_block_dtype(built.input_types()[1].dtype)))
+      continue;
+    benchmark::RegisterBenchmark(
+        op_case.name.c_str(),
+        [=](benchmark::State& s) { is_fused ? run_case(s, op_case) : run_op(s, op_case); })
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
   }

@@ -1,5 +1,6 @@
-// The ops of a prompt's layers as a share of this machine's f32 limit; fused ones also against the single ops
-// that they stand for: .../fused and .../single.
+// The ops of a prompt's layers as a share of this machine's f32 limit, with weights in blocks of its limit
+// for products of bytes; fused ones also against the single ops that they stand for: .../fused and
+// .../single.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -7,10 +8,13 @@
 #include <memory>
 #include <vector>
 
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/peaks.h"
 #include "backend/registry.h"
 #include "graph/ops/attention.h"
 #include "graph/ops/linear_fused.h"
 #include "graph/ops/linear_qkv.h"
+#include "opcases/random_blocks.h"
 
 namespace ingot {
 namespace {
@@ -29,6 +33,17 @@ Backend& cpu() {
 const backend::Peaks& peaks() {
   static const backend::Peaks measured = cpu().measure_peaks();
   return measured;
+}
+
+double int8_gops() {
+  static const double measured = cpu::measure_int8_gops(cpu::pool_of(cpu()));
+  return measured;
+}
+/// Random bits, the same for every run.
+double uniform() {
+  static uint64_t state = 1;
+  state = state * 6364136223846793005U + 1442695040888963407U;
+  return static_cast<double>(state >> 11) * 0x1p-53;
 }
 
 /// An op, or the ops it stands for, ready to be launched over small numbers.
@@ -69,6 +84,12 @@ class Launches {
     } else {
       storage_.push_back(Array::empty(tensor.dtype, tensor.shape));
       tensor.data = storage_.back().mutable_raw();
+      if (is_block_dtype(tensor.dtype)) {
+        opcases::random_blocks(tensor.dtype, {static_cast<std::byte*>(tensor.data), tensor.bytes()}, 0.1,
+                               uniform);
+        values_.push_back(tensor);
+        return;
+      }
       // Numbers of magnitude 1/8 that differ; for i32, slots in order.
       for (int64_t k = 0; k < tensor.elements(); ++k) {
         if (tensor.dtype == DType::f32) {
@@ -118,13 +139,12 @@ class Launches {
 };
 
 /// Runs them until the time is over. `flops`: of one run.
-void measure(benchmark::State& state, Launches& launches, double flops) {
+void measure(benchmark::State& state, Launches& launches, double flops, double limit = peaks().f32_gflops) {
   launches.run();
   while (state.KeepRunning()) launches.run();
   const double all = flops * static_cast<double>(state.iterations());
   state.counters["GFLOP/s"] = benchmark::Counter(all / 1e9, benchmark::Counter::kIsRate);
-  state.counters["of_limit"] =
-      benchmark::Counter(all / 1e9 / peaks().f32_gflops, benchmark::Counter::kIsRate);
+  state.counters["of_limit"] = benchmark::Counter(all / 1e9 / limit, benchmark::Counter::kIsRate);
 }
 
 void add(const std::string& name, const std::function<void(benchmark::State&)>& run) {
@@ -185,11 +205,33 @@ void add_qwen3(int64_t rows) {
       {f32({rows, 3072}), bf16({1024, 3072}), f32({rows, 1024})});
 }
 
+/// The linears of Llama-3.2-1B: hidden 2048, 8192 in the feed-forward.
+void add_llama_1b(DType dtype, int64_t rows) {
+  const auto f32 = [](std::vector<graph::Dim> dims) { return TensorType{DType::f32, std::move(dims)}; };
+  const auto weight = [=](int64_t out, int64_t in) { return TensorType{dtype, {out, in}}; };
+  const auto add_op = [&](const char* name, const LinearForm& form, const std::vector<TensorType>& types) {
+    const auto op = std::make_shared<graph::FusedLinearOp>(form);
+    add(fmt::format("llama_1b/{}/{}/{}", name, to_string(dtype), rows), [=](benchmark::State& state) {
+      Launches launches(*op, types, false);
+      measure(state, launches, launches.flops(), int8_gops());
+    });
+  };
+  const TensorType norm = f32({2048});
+  add_op("q", {.norm = kRms}, {f32({rows, 2048}), norm, weight(2048, 2048)});
+  add_op("gate_up", {.norm = kRms, .parts = {{}, {}}, .activation = graph::Activation::silu, .gated = true},
+         {f32({rows, 2048}), norm, weight(8192, 2048), weight(8192, 2048)});
+  add_op("down", {.residual = true}, {f32({rows, 8192}), weight(2048, 8192), f32({rows, 2048})});
+}
+
 }  // namespace
 }  // namespace ingot
 
 int main(int argc, char** argv) {
   for (int64_t rows : {32, 128, 512}) ingot::add_qwen3(rows);
+  using ingot::DType;
+  for (DType dtype : {DType::q8_0, DType::q4_k, DType::q6_k, DType::q4_0}) {
+    for (int64_t rows : {4, 32, 128, 512}) ingot::add_llama_1b(dtype, rows);
+  }
   ingot::add_attention(512, 16, 8, 128);  // Qwen3-0.6B
   ingot::add_attention(512, 6, 2, 64);    // the storyteller
   ingot::add_attention(32, 6, 2, 64);

@@ -5,6 +5,9 @@
 finite ones. Infinite and NaN scales are left out: no writer makes them, and what NaN's bits become is the machine's
 choice. `FORMAT.values` are what the gguf package decodes them to; of f8_e4m3, what PyTorch does with all 256 codes.
 
+`encode.values` are floats of many magnitudes and shapes, `FORMAT.encoded` the blocks that the gguf package makes of
+them, of the formats that it encodes.
+
 Needs numpy, gguf, torch, safetensors:
 
     python3 tools/dtype_goldens.py
@@ -61,8 +64,24 @@ def blocks() -> None:
     tensors["f8_e4m3.values"] = torch.from_numpy(data).view(torch.float8_e4m3fn).float().numpy()
 
 
+def encoded() -> None:
+    """32 values a row. None whose scales overflow f16: there Ingot saturates and the package writes infinity."""
+    rows = [rng.standard_normal(32) * 2.0**magnitude for magnitude in range(-30, 16, 2)]
+    rows += [rng.standard_t(2, 32) * 0.02 for _ in range(12)]
+    rows += [np.round(rng.standard_normal(32) * 4) * step for step in (1, 0.5, 0.25, 2**-10)]  # many ties
+    rows += [np.full(32, value) for value in (0.0, 1.0, -1.0, 0.3, -1e-3)]
+    rows += [np.where(np.arange(32) == place, outlier, 0.01) for place, outlier in ((0, 8.0), (17, -8.0), (31, 500.0))]
+    rows += [np.abs(rng.standard_normal(32)), -np.abs(rng.standard_normal(32)), rng.standard_normal(32) + 5]
+    rows += [np.where(np.arange(32) % 2, 3.0, -3.0)]  # two of the largest magnitude
+    values = np.array(rows, dtype=np.float32)
+    tensors["encode.values"] = values
+    for name in ("q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "mxfp4"):
+        tensors[name + ".encoded"] = gguf.quantize(values, gguf.GGMLQuantizationType[name.upper()])
+
+
 with np.errstate(over="ignore"):  # mxfp4's largest scales reach infinity
     blocks()
+encoded()
 for name, tensor in tensors.items():
     assert not np.isnan(tensor).any() or name == "f8_e4m3.values", name
 save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, OUT)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the small tokenizers of tests/data/tokenizers as GGUF vocabularies, for tests of the GGUF tokenizer section.
 
-    tools/gguf_tokenizer_goldens.py            writes tests/data/tokenizers/<kind>/vocab.gguf
+    tools/gguf_tokenizer_goldens.py      writes tests/data/tokenizers/<kind>/vocab.gguf and the seeds of the fuzzer
 
 The byte-level kinds come from their tokenizer.json, so that their cases.jsonl holds for both files. The SentencePiece kinds are
 trained here (where vocab.gguf is missing) by the `sentencepiece` package; their tokenizer.json is made by the conversion of the
@@ -124,7 +124,24 @@ def sentencepiece_kind(kind, prefix, user_defined, more, keys):
     write_cases(tokenizer, folder / "cases.jsonl", 250, seed=kind, limit=3000)
 
 
+def fuzzer_seeds():
+    folder = ROOT / "tests" / "fuzz" / "corpus" / "gguf_tokenizer"
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = [chr(c) for c in range(33, 127)] + ["Ġ"]
+    words = letters + ["th", "the", "Ġthe", "Ġk", "ing", "in", "<e>", "<think>", "[PAD]"]
+    write_gguf(folder / "words.gguf", "gpt2", words, [NORMAL] * (len(words) - 3) + [CONTROL, USER_DEFINED, UNUSED],
+               merges=["t h", "th e", "Ġ the", "Ġ k", "i n", "in g"], pre="llama-bpe",
+               keys={"bos": "<e>", "eos": "<e>", "add_eos": True})
+    for pre in "qwen2", "deepseek-llm", "falcon":
+        write_gguf(folder / f"{pre}.gguf", "gpt2", words[:-3], [NORMAL] * (len(words) - 3), merges=["t h"], pre=pre)
+    pieces = ["<unk>", "<s>", "</s>", "<0x0A>", "▁", "t", "h", "e", "▁t", "he", "▁the", "  ", "<e>"]
+    types = [UNKNOWN, CONTROL, CONTROL, BYTE] + [NORMAL] * 7 + [USER_DEFINED] * 2
+    write_gguf(folder / "pieces.gguf", "llama", pieces, types, scores=[0.0] * 4 + [-9.0, -8.0, -8.0, -8.0, -2.0, -2.0, -1.0, 0.0, 0.0],
+               keys={"bos": "<s>", "eos": "</s>", "add_space_prefix": True})
+
+
 def main():
+    fuzzer_seeds()
     for kind, (pre, keys) in BYTE_LEVEL.items():
         byte_level(kind, pre, keys)
     sentencepiece_kind("sentencepiece", True, [], ["<|im_start|>", "<|im_end|>"], {"bos": "<s>", "eos": "</s>"})

@@ -83,6 +83,7 @@ int main(int argc, char** argv) {
   add_bench(app);
   add_calibrate(app);
   add_explain(app);
+  add_quantize(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

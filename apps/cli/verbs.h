@@ -18,6 +18,7 @@ void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_calibrate(CLI::App& app);
 void add_explain(CLI::App& app);
+void add_quantize(CLI::App& app);
 
 /// A number, or what an optional number holds.
 template <class Target>

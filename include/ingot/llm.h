@@ -216,14 +216,14 @@ struct BenchResult {
 
 /// What load() would take with these options. Reads configs and the headers of weight files; no weight is
 /// read and nothing is set aside. Errors: those of load().
-MemoryPlan plan_memory(const std::string& folder, const LoadOptions& options = {});
+MemoryPlan plan_memory(const std::string& path, const LoadOptions& options = {});
 
 class LLM {
  public:
-  /// Loads a Hugging Face folder as published. Errors: not_found, invalid_file, unsupported, invalid_argument
-  /// for an option outside its range or a model that cannot fit the memory of its devices (what would fit is
-  /// named), out_of_memory, io.
-  static LLM load(const std::string& folder, const LoadOptions& options = {});
+  /// Loads a Hugging Face folder or a GGUF file as published. Errors: not_found, invalid_file, unsupported,
+  /// invalid_argument for an option outside its range or a model that cannot fit the memory of its devices
+  /// (what would fit is named), out_of_memory, io.
+  static LLM load(const std::string& path, const LoadOptions& options = {});
   ~LLM();
   LLM(LLM&&) noexcept;
   LLM& operator=(LLM&&) noexcept;

@@ -8,8 +8,8 @@
 
 namespace ingot::api {
 
-/// Null for a GGUF file that brings none and has no tokenizer.json beside it: such a model runs, but knows no
-/// text. Errors: those of text::Tokenizer.
+/// A GGUF file's own comes first, a tokenizer.json beside it where it brings none. Null where there is
+/// neither: such a model runs, but knows no text. Errors: those of text::Tokenizer.
 std::unique_ptr<text::Tokenizer> load_tokenizer(const format::Checkpoint& checkpoint);
 
 }  // namespace ingot::api

@@ -258,8 +258,8 @@ MemoryPlan MemoryPlanner::plan(int64_t context, int64_t sequences) const {
 
 namespace ingot {
 
-MemoryPlan plan_memory(const std::string& folder, const LoadOptions& options) {
-  const api::Opened opened = api::open(folder, options);
+MemoryPlan plan_memory(const std::string& path, const LoadOptions& options) {
+  const api::Opened opened = api::open(path, options);
   const api::MemoryPlanner planner(*opened.model, opened.devices, options.compile);
   return planner.plan(opened.context, options.sequences);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dtype/hd.h"
+#include "dtype/range.h"
 
 namespace ingot::dtype {
 
@@ -30,6 +31,32 @@ INGOT_HD inline float mxfp4_half_scale(unsigned char e) {
 INGOT_HD inline float decode(const Mxfp4& block, int i) {
   const int code = i < 16 ? block.qs[i] & 0xf : block.qs[i - 16] >> 4;
   return mxfp4_half_scale(block.e) * static_cast<float>(mxfp4_doubled_value(code));
+}
+
+/// The scale is the specification's (section 6.3): the largest magnitude's power of two, less the 4 of E2M1's
+/// own range, so magnitudes above 6 scales become 6. Ties towards zero, as the gguf package rounds them.
+INGOT_HD inline void encode(const float* values, Mxfp4* block) {
+  constexpr float kLargest = 0x1.fffffep127F;
+  float largest = 0;
+  for (int i = 0; i < Mxfp4::kElements; ++i) {
+    const float magnitude = __builtin_fabsf(within(values[i], kLargest));
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const int exponent = static_cast<int>(__builtin_bit_cast(unsigned, largest) >> 23);  // floor(log2) + 127
+  *block = {};
+  block->e = static_cast<unsigned char>(exponent > 2 ? exponent - 2 : 0);
+  const float half = mxfp4_half_scale(block->e);
+  for (int i = 0; i < Mxfp4::kElements; ++i) {
+    const float value = within(values[i], kLargest);
+    int code = 0;
+    while (code < 7) {  // until the middle between this magnitude and the next
+      const int both = mxfp4_doubled_value(code) + mxfp4_doubled_value(code + 1);
+      if (__builtin_fabsf(value) <= half * (0.5F * static_cast<float>(both))) break;
+      ++code;
+    }
+    if (value < 0 && code > 0) code += 8;
+    block->qs[i % 16] = static_cast<unsigned char>(block->qs[i % 16] | code << (i / 16 * 4));
+  }
 }
 
 }  // namespace ingot::dtype

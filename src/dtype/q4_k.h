@@ -30,6 +30,18 @@ INGOT_HD inline KScaleMin unpack_k_scale_min(const unsigned char* scales, int gr
           (scales[group + 4] >> 4) | (scales[group] >> 6 << 4)};
 }
 
+/// Into bytes that are zero where nothing was packed yet.
+INGOT_HD inline void pack_k_scale_min(KScaleMin of, int group, unsigned char* scales) {
+  if (group < 4) {
+    scales[group] = static_cast<unsigned char>(scales[group] | of.scale);
+    scales[group + 4] = static_cast<unsigned char>(scales[group + 4] | of.min);
+    return;
+  }
+  scales[group + 4] = static_cast<unsigned char>((of.scale & 0xf) | (of.min & 0xf) << 4);
+  scales[group - 4] = static_cast<unsigned char>(scales[group - 4] | of.scale >> 4 << 6);
+  scales[group] = static_cast<unsigned char>(scales[group] | of.min >> 4 << 6);
+}
+
 INGOT_HD inline float decode(const Q4_K& block, int i) {
   const int group = i / Q4_K::kGroup;
   const unsigned char byte = block.qs[group / 2 * 32 + i % 32];

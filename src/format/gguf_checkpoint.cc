@@ -30,7 +30,8 @@ int64_t read_head_rows(const Config& config, HeadRows kind, const Tensor& tensor
 
 GgufCheckpoint GgufCheckpoint::open(const std::string& path, Copies copies) {
   GgufFiles stored = GgufFiles::open(path);
-  GgufCheckpoint checkpoint(path, std::filesystem::path(path).parent_path().string());
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  GgufCheckpoint checkpoint(path, folder.empty() ? "." : folder);
   const GgufArchitecture& architecture = read_gguf_architecture(stored.metadata);
   checkpoint.config_ = translate_config(stored.metadata, architecture, stored.tensors);
   checkpoint.generation_config_ = translate_generation_config(stored.metadata);

@@ -15,7 +15,9 @@ using graph::TensorType;
 using graph::Value;
 
 inline constexpr DType kWeightTypes[] = {DType::f32, DType::f16, DType::bf16};
-inline constexpr DType kBlockTypes[] = {DType::q8_0, DType::q4_0, DType::q4_k, DType::q6_k};
+inline constexpr DType kBlockTypes[] = {DType::q8_0,   DType::q4_0,   DType::q4_1, DType::q5_0, DType::q5_1,
+                                        DType::q2_k,   DType::q3_k,   DType::q4_k, DType::q5_k, DType::q6_k,
+                                        DType::iq4_nl, DType::iq4_xs, DType::mxfp4};
 
 /// Widths around every vector length there is (4, 8, 16 lanes), primes, one, none.
 inline constexpr int64_t kAwkwardWidths[] = {0, 1, 2, 3, 4, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 127, 257};

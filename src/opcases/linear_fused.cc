@@ -3,6 +3,7 @@
 // them all.
 #include "graph/ops/linear_fused.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "opcases/cases.h"
@@ -51,6 +52,12 @@ std::string describe(const Situation& s) {
 
 Tolerance tolerance_of(const Situation& s) {
   double error = linear_error(s.in, s.form.norm.kind);
+  // A normalised row is up to three times as large as a uniform one.
+  const double x_scale = s.form.norm.kind == NormKind::none ? 1 : 3;
+  double of_blocks = 0;
+  for (DType weight : s.weights)
+    of_blocks = std::max(of_blocks, activation_error(weight, s.in, x_scale) * weight_scale(s.in));
+  error += of_blocks;
   if (s.form.activation != Activation::none) error = 1.13 * error + 1.2e-6;  // the largest slope; see gelu.cc
   if (s.form.gated) error *= 2 * 6;  // a product of two such numbers, each below six deviations
   return {.absolute = error, .relative = 16 * kEpsilon};
@@ -78,6 +85,37 @@ OpCase situation(const Situation& s) {
           },
       .tolerance = tolerance_of(s),
       .rows_are_independent = true};
+}
+
+/// A form with every block format, of all parts or of one among others, with single values too.
+void sweep_blocks(std::vector<OpCase>& cases, const LinearForm& base, std::optional<DType> row) {
+  const NormPrologue norms[] = {base.norm, kRms, kLayer};
+  const int64_t rows[] = {1, 2, 3, 5, 17, 8};
+  constexpr size_t kCount = std::size(kBlockTypes);
+  for (size_t turn = 0; turn < 2 * kCount; ++turn) {
+    const bool is_mixed = turn >= kCount;
+    if (is_mixed && base.parts.size() == 1) break;
+    // 3 blocks of 256 values or 7 of 32: rows that are no multiple of what kernels take at a time.
+    const DType dtype = kBlockTypes[turn % kCount];
+    const bool is_long = is_mixed || block_of(dtype).elements == 256;
+    Situation s{.form = base,
+                .weights = {},
+                .outs = {},
+                .parameters = kWeightTypes[turn % 3],
+                .row = row,
+                .rows = rows[turn % 6],
+                .in = is_long ? 768 : 224};
+    s.form.norm = norms[turn % 3];
+    for (size_t i = 0; i < s.form.parts.size(); ++i) {
+      s.form.parts[i].has_bias = turn % 2 != 0;
+      DType of_part = dtype;
+      if (is_mixed && i > 0) of_part = i % 2 == 0 ? DType::bf16 : kBlockTypes[(turn + 3 * i) % kCount];
+      s.weights.push_back(of_part);
+      const auto out = static_cast<int64_t>(turn * 5 + 3);
+      s.outs.push_back(base.gated ? out : out + static_cast<int64_t>(i) * 7);
+    }
+    cases.push_back(situation(s));
+  }
 }
 
 /// A form in every combination that kernels may treat apart; `all_widths` also over awkward widths.
@@ -110,17 +148,18 @@ void sweep(std::vector<OpCase>& cases, const LinearForm& base, std::optional<DTy
     for (int64_t out : {0, 1, 3, 4, 5, 15, 17, 33, 65, 131, 257}) add(norms[turn % 3], order, 3, 35, out);
     add(norms[turn % 3], order, 7, 300, 600);  // several chunks
   }
+  sweep_blocks(cases, base, row);
 }
 
 OpCase speed(LinearForm form, DType dtype, int64_t rows, int64_t in, std::vector<int64_t> outs) {
   Situation s{.form = std::move(form),
               .weights = {},
               .outs = std::move(outs),
-              .parameters = dtype,
+              .parameters = is_block_dtype(dtype) ? DType::f32 : dtype,
               .rows = rows,
               .in = in};
   s.weights.assign(s.form.parts.size(), dtype);
-  if (s.form.add) s.row = dtype;
+  if (s.form.add) s.row = s.parameters;
   OpCase op_case = situation(s);
   op_case.is_speed_case = true;
   return op_case;
@@ -241,7 +280,10 @@ std::vector<BadCase> linear_norm_bad_cases() {
 std::vector<OpCase> linear_add_cases() {
   std::vector<OpCase> cases = one_part({Activation::none}, true);
   const LinearForm residual{.residual = true};
-  cases.push_back(speed(residual, DType::bf16, 1, 3072, {1024}));   // Qwen3-0.6B's way back from the ffn
+  cases.push_back(speed(residual, DType::bf16, 1, 3072, {1024}));  // Qwen3-0.6B's way back from the ffn
+  for (DType dtype : {DType::q8_0, DType::q4_k, DType::q6_k}) {
+    cases.push_back(speed(residual, dtype, 1, 8192, {2048}));  // Llama 3.2 1B's
+  }
   cases.push_back(speed(residual, DType::bf16, 1, 960, {384}));     // the storyteller's
   cases.push_back(speed(residual, DType::bf16, 128, 1536, {576}));  // SmolLM-135M's
   return cases;
@@ -346,7 +388,10 @@ std::vector<OpCase> linear_glu_cases() {
   form.activation = Activation::silu;
   sweep(cases, form, std::nullopt, false);
   const LinearForm swiglu{.norm = kRms, .parts = {{}, {}}, .activation = Activation::silu, .gated = true};
-  cases.push_back(speed(swiglu, DType::bf16, 1, 1024, {3072, 3072}));   // Qwen3-0.6B
+  cases.push_back(speed(swiglu, DType::bf16, 1, 1024, {3072, 3072}));  // Qwen3-0.6B
+  for (DType dtype : {DType::q8_0, DType::q4_k, DType::q6_k}) {
+    cases.push_back(speed(swiglu, dtype, 1, 2048, {8192, 8192}));  // Llama 3.2 1B
+  }
   cases.push_back(speed(swiglu, DType::bf16, 1, 384, {960, 960}));      // the storyteller
   cases.push_back(speed(swiglu, DType::bf16, 128, 576, {1536, 1536}));  // SmolLM-135M
   return cases;

@@ -1,5 +1,7 @@
 #include "graph/ops/linear_qkv.h"
 
+#include <algorithm>
+
 #include "opcases/linear_tolerance.h"
 #include "opcases/step.h"
 
@@ -42,6 +44,12 @@ std::string describe(const Situation& s) {
 
 Tolerance tolerance_of(const Situation& s) {
   double error = linear_error(s.in, s.form.norm.kind);
+  // A normalised row is up to three times as large as a uniform one.
+  const double x_scale = s.form.norm.kind == NormKind::none ? 1 : 3;
+  double of_blocks = 0;
+  for (DType weight : s.weights)
+    of_blocks = std::max(of_blocks, activation_error(weight, s.in, x_scale) * weight_scale(s.in));
+  error += of_blocks;
   // A head's norm divides by its deviation, which may be a quarter of the usual one where heads are narrow.
   if (s.form.head_norm_eps) error = 4 * error + 12 * 4 * kEpsilon;
   // Rotation adds two products with numbers below 1 and rounds numbers below 8.
@@ -140,12 +148,38 @@ void forms(std::vector<OpCase>& cases) {
   }
 }
 
+/// Every block format, of all heads, or of queries and keys with others in the values, as quantised
+/// checkpoints have them.
+void blocks(std::vector<OpCase>& cases) {
+  const NormPrologue norms[] = {kRms, {}, kLayer};
+  constexpr size_t kCount = std::size(kBlockTypes);
+  for (size_t turn = 0; turn < 3 * kCount; ++turn) {
+    const DType dtype = kBlockTypes[turn % kCount];
+    const DType other = turn % 4 == 0 ? DType::bf16 : kBlockTypes[(turn + 1) % kCount];
+    const size_t kind = turn / kCount;  // all alike, joint, mixed
+    Situation s{.step_name = "blocks",
+                .parts = {{1, 7}, {1 + static_cast<int64_t>(turn % 3), 40}},
+                .form = {.norm = norms[turn % 3],
+                         .is_joint = kind == 1,
+                         .has_bias = turn % 2 != 0,
+                         .heads = 4,
+                         .kv_heads = 2,
+                         .head_dim = turn % 2 == 0 ? 16 : 10,
+                         .rope = RopeStyle::half},
+                .weights = {dtype, dtype, kind == 2 ? other : dtype},
+                .in = kind == 2 || block_of(dtype).elements == 256 ? 512 : 160,
+                .rotary = 8};
+    if (turn % 2 != 0) s.form.head_norm_eps = 1e-6F;
+    cases.push_back(situation(s));
+  }
+}
+
 OpCase speed(std::string name, const QkvForm& form, DType dtype, int64_t rows, int64_t in) {
   Situation s{.step_name = "speed_" + std::move(name),
               .parts = {{rows, 256}},
               .form = form,
               .weights = {dtype, dtype, dtype},
-              .parameters = dtype,
+              .parameters = is_block_dtype(dtype) ? DType::f32 : dtype,
               .in = in,
               .rotary = form.head_dim};
   s.step_name += fmt::format("_{}", rows);
@@ -159,6 +193,7 @@ OpCase speed(std::string name, const QkvForm& form, DType dtype, int64_t rows, i
 std::vector<OpCase> linear_qkv_cases() {
   std::vector<OpCase> cases;
   forms(cases);
+  blocks(cases);
   const QkvForm small{.norm = kRms, .heads = 2, .kv_heads = 1, .head_dim = 8, .rope = RopeStyle::half};
   Situation edge{
       .step_name = "nothing", .parts = {}, .form = small, .weights = {3, DType::bf16}, .in = 24, .rotary = 8};
@@ -190,6 +225,8 @@ std::vector<OpCase> linear_qkv_cases() {
                       .head_norm_eps = 1e-6F,
                       .rope = RopeStyle::half};
   cases.push_back(speed("qwen3_0.6b", qwen3, DType::bf16, 1, 1024));
+  cases.push_back(speed("qwen3_0.6b", qwen3, DType::q8_0, 1, 1024));
+  cases.push_back(speed("qwen3_0.6b", qwen3, DType::q4_k, 1, 1024));
   const QkvForm storyteller{.norm = kRms, .heads = 6, .kv_heads = 2, .head_dim = 64, .rope = RopeStyle::half};
   cases.push_back(speed("storyteller", storyteller, DType::bf16, 1, 384));
   const QkvForm smollm{.norm = kRms, .heads = 9, .kv_heads = 3, .head_dim = 64, .rope = RopeStyle::half};

@@ -86,8 +86,8 @@ void Bpe::add_merges(std::span<const MergeRule> merges) {
     const MergeRule& rule = merges[rank];
     merges_.add(rule.left, rule.right, {static_cast<uint32_t>(rank), rule.product});
     if (bytes_) continue;
-    const std::string_view left = *vocab_.token(rule.left);
-    const std::string_view right = *vocab_.token(rule.right);
+    const std::string_view left = vocab_.known_token(rule.left);
+    const std::string_view right = vocab_.known_token(rule.right);
     if (left.empty() || right.empty()) continue;
     const uint64_t bit =
         joint_hash(decode_utf8_before(left, left.size()).value, decode_utf8(right.data()).value) &

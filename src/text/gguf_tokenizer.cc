@@ -234,7 +234,7 @@ class Reader {
     };
     out_.bos = role("bos", 1);
     out_.eos = role("eos", 2);
-    const int32_t unknown = *role("unknown", 0);
+    const int32_t unknown = special("unknown").value_or(0);
     const auto unknown_token = out_.vocab.token(unknown);
     if (!unknown_token) {
       metadata_.refuse("tokenizer.ggml.unknown_token_id",
@@ -277,18 +277,17 @@ class Reader {
 
   // Some converters wrote one score for all pieces, having read a tokenizer.json instead of scores.
   void warn_of_equal_scores(const std::vector<float>& scores) const {
-    std::optional<float> first;
+    float first = 0;
     size_t pieces = 0;
     for (size_t id = 0; id < scores.size(); ++id) {
       if (types_[id] != TokenType::normal) continue;
-      if (first && scores[id] != *first) return;
-      first = scores[id];
-      ++pieces;
+      if (pieces++ == 0) first = scores[id];
+      if (scores[id] != first) return;
     }
     if (pieces > 1) {
       log().warn(
           "{}: key '{}': all {} pieces have the score {}, which says nothing of how text is to be split",
-          name_, kScores, pieces, *first);
+          name_, kScores, pieces, first);
     }
   }
 

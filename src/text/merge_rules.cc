@@ -65,13 +65,13 @@ class ScoreMerges {
     uint32_t left_bytes;
     MergeRule rule;
   };
-  std::string_view piece_of(const Split& split) const { return *vocab_.token(split.rule.product); }
+  std::string_view piece_of(const Split& split) const { return vocab_.known_token(split.rule.product); }
 
   // All ways to cut these pieces, those with the longest left part first, piece by piece.
   void propose(std::span<const int32_t> pieces) {
     proposed_.clear();
     for (const int32_t id : pieces) {
-      const std::string_view piece = *vocab_.token(id);
+      const std::string_view piece = vocab_.known_token(id);
       if (piece.size() > kMaxPieceBytes) {
         fail(ErrorCode::invalid_file, "{}[{}]: expected a piece of at most {} bytes, found {}", place_, id,
              kMaxPieceBytes, piece.size());

@@ -30,6 +30,10 @@ class Vocab {
   void find_all(std::span<const std::string_view> tokens, std::span<int32_t> ids) const;
   /// The token, or nothing for an id that no token has.
   std::optional<std::string_view> token(int32_t id) const;
+  /// The token of an id that has one.
+  std::string_view known_token(int32_t id) const {
+    return text_of(entries_[entry_of_id_[static_cast<size_t>(id)] - 1]);
+  }
 
   size_t tokens() const { return entries_.size(); }
   /// Highest id + 1.

@@ -220,7 +220,7 @@ TEST_F(HollowCheckpoint, IsPlannedWithoutTouchingAWeight) {
 TEST_F(HollowCheckpoint, TouchingIsSeenByTheTestAbove) {
   write(0);
   const api::Opened opened = api::open(folder.path(), {.context = 64});
-  const std::span<const std::byte> bytes = opened.files->find("model.embed_tokens.weight")->bytes;
+  const std::span<const std::byte> bytes = opened.checkpoint->find("model.embed_tokens.weight")->bytes;
   std::byte sum{};
   for (size_t i = 0; i < 4 * kMebi; i += kKibi) sum |= bytes[i];
   EXPECT_EQ(sum, std::byte{});

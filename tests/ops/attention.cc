@@ -154,7 +154,7 @@ std::vector<std::string> targets() {
 
 std::string kernel_name(const testing::TestParamInfo<Attention::ParamType>& info) {
   const auto& [target, step, window] = info.param;
-  return target + "_" + std::string(to_string(step)) + "_window" + std::to_string(window);
+  return target_word(target) + "_" + std::string(to_string(step)) + "_window" + std::to_string(window);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Attention,

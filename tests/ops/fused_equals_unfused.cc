@@ -14,8 +14,6 @@ using graph::Node;
 using graph::Value;
 using opcases::OpCase;
 
-constexpr StepClass kSteps[] = {StepClass::prefill, StepClass::decode};
-
 /// One launch of the kernel that the CPU has for a node.
 void launch_node(Backend& backend, const Graph& graph, const Node& node, const std::vector<Tensor>& inputs,
                  const Tensor& output, StepClass step) {
@@ -97,7 +95,7 @@ TEST_P(FusedKernels, GiveTheBitsOfTheUnfusedOnes) {
       if (op_case.is_speed_case && target != cpu::simd_target_names().front()) continue;
       const BuiltCase built = build(op_case);
       const std::vector<graph::TensorType> types = built.input_types();
-      for (StepClass step : kSteps) {
+      for (StepClass step : steps_of(*device, built)) {
         SCOPED_TRACE(op_case.name + ", " + std::string(to_string(step)));
         const backend::Kernel* kernel = device->find_kernel(
             {.op = built.op(), .inputs = types, .output = built.graph.type(built.result), .step = step});
@@ -113,7 +111,7 @@ TEST_P(FusedKernels, GiveTheBitsOfTheUnfusedOnes) {
 INSTANTIATE_TEST_SUITE_P(All, FusedKernels,
                          testing::Combine(testing::ValuesIn(targets()), testing::ValuesIn(fused_ops())),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                           return target_word(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
                          });
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -18,10 +19,33 @@ using backend::StepClass;
 using graph::Tensor;
 using opcases::BuiltCase;
 
+/// An instruction set's name as the names of tests may hold it: "AVX3_VNNI".
+inline std::string target_word(std::string name) {
+  std::replace(name.begin(), name.end(), '+', '_');
+  return name;
+}
+
 inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
   std::vector<std::byte> bytes(tensor.bytes());
   if (!bytes.empty()) std::memcpy(bytes.data(), tensor.data, bytes.size());
   return bytes;
+}
+
+/// The steps in which plans launch the case's op itself. Prompt steps have no kernels for fused linears with
+/// weights in blocks: plans run their definitions there.
+inline std::vector<StepClass> steps_of(Backend& backend, const BuiltCase& built) {
+  const std::vector<graph::TensorType> types = built.input_types();
+  const graph::TensorType& type = built.graph.type(built.result);
+  std::vector<StepClass> steps;
+  bool has_blocks = false;
+  for (const graph::TensorType& input : types) has_blocks |= is_block_dtype(input.dtype);
+  for (StepClass step : {StepClass::prefill, StepClass::decode}) {
+    const bool has_kernel =
+        backend.find_kernel({.op = built.op(), .inputs = types, .output = type, .step = step}) != nullptr;
+    EXPECT_TRUE(has_kernel || (has_blocks && step == StepClass::prefill));
+    if (has_kernel) steps.push_back(step);
+  }
+  return steps;
 }
 
 /// Device memory between two guards that a kernel must not touch.

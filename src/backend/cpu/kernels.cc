@@ -1,7 +1,5 @@
 #include "backend/cpu/kernels.h"
 
-#include <algorithm>
-
 #include "graph/op_table.h"
 
 namespace ingot::cpu {
@@ -16,17 +14,11 @@ using backend::StepClass;
 bool always(const KernelQuery&) {
   return true;
 }
-bool is_blocks(const graph::TensorType& type) {
-  return is_block_dtype(type.dtype);
-}
-bool single_values(const KernelQuery& query) {
-  return std::none_of(query.inputs.begin(), query.inputs.end(), is_blocks);
-}
 bool prefill(const KernelQuery& query) {
-  return query.step == StepClass::prefill && single_values(query);
+  return query.step == StepClass::prefill;
 }
 bool decode(const KernelQuery& query) {
-  return query.step == StepClass::decode && single_values(query);
+  return query.step == StepClass::decode;
 }
 
 // The op's definition: what an op without a row of its own runs on.
@@ -46,12 +38,11 @@ constexpr Kernel kKernels[] = {
     {"attention", "attention_decode", decode, attention_decode_workspace, launch_attention_decode},
     {"attention", "attention_prefill", prefill, attention_prefill_workspace, launch_attention_prefill},
     {"concat", "copy", always, nullptr, launch_reference},
-    {"embedding", "embedding", single_values, nullptr, launch_embedding},
-    {"embedding", "reference", always, nullptr, launch_reference},
+    {"embedding", "embedding", always, nullptr, launch_embedding},
     {"gelu", "gelu", always, nullptr, launch_gelu},
     {"kv_write", "copy", always, nullptr, launch_reference},
     {"layer_norm", "layer_norm", always, nullptr, launch_layer_norm},
-    {"linear", "linear_decode", decode, nullptr, launch_linear_decode, linear_first_weights},
+    {"linear", "linear_decode", decode, linear_decode_workspace, launch_linear_decode, linear_first_weights},
     {"linear", "linear_prefill", prefill, linear_prefill_workspace, launch_linear_prefill},
     {"linear", "reference", always, nullptr, launch_reference},
     {"linear_add", "linear_decode", decode, fused_decode_workspace, launch_fused_decode, fused_first_weights},

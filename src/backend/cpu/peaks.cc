@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "backend/cpu/kernels/int8_dot-inl.h"
 #include "backend/cpu/peaks.h"
 #include "memory/buffer.h"
 
@@ -50,6 +51,35 @@ float multiply_add(size_t steps, double* flops) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+/// The same with dots of four bytes.
+template <bool kHasDot>
+int32_t multiply_bytes(size_t steps, double* operations) {
+  const I32 d;
+  VecI32 sums[kChains];
+  HWY_UNROLL(12)
+  for (int i = 0; i < kChains; ++i) sums[i] = hn::Set(d, i);
+  alignas(64) int8_t bytes[kChains * kByteLanes];
+  std::fill_n(bytes, kChains * kByteLanes, int8_t{3});
+  const VecU8 w = load_u8(bytes);
+  for (size_t step = 0; step < steps; ++step) {
+    __asm__ volatile("" ::: "memory");  // else the products would be made once, before the loop
+    HWY_UNROLL(12)
+    for (int i = 0; i < kChains; ++i)
+      sums[i] = dot_narrow<kHasDot>(sums[i], w, load_i8(bytes + i * kByteLanes));
+  }
+  auto sum = sums[0];
+  HWY_UNROLL(12)
+  for (int i = 1; i < kChains; ++i) sum = hn::Add(sum, sums[i]);
+  *operations = 2.0 * static_cast<double>(steps * kChains * kByteLanes);
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+float dot_bytes(size_t steps, double* operations) {
+  int32_t sum = 0;
+  with_int8_dot([&](auto has_dot) HWY_ATTR { sum = multiply_bytes<has_dot>(steps, operations); });
+  return static_cast<float>(sum);
+}
+
 }  // namespace ingot::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -57,6 +87,7 @@ HWY_AFTER_NAMESPACE();
 namespace ingot::cpu {
 HWY_EXPORT(read_all);
 HWY_EXPORT(multiply_add);
+HWY_EXPORT(dot_bytes);
 
 namespace {
 
@@ -99,7 +130,11 @@ double measure_read_gbps(ThreadPool& pool) {
   return best;
 }
 
-double measure_f32_gflops(ThreadPool& pool) {
+namespace {
+
+/// 1e9 operations a second of all threads; work(&operations) returns what it computed.
+template <class Work>
+double measure_gops(ThreadPool& pool, const Work& work) {
   std::atomic<float> sink{0};
   double best = 0;
   const Clock::time_point start = Clock::now();
@@ -107,13 +142,25 @@ double measure_f32_gflops(ThreadPool& pool) {
     std::atomic<double> all{0};
     const Clock::time_point begin_pass = Clock::now();
     pool.run([&](int) {
-      double flops = 0;
-      keep(sink, HWY_DYNAMIC_DISPATCH(multiply_add)(size_t{1} << 20, &flops));
-      all.fetch_add(flops);
+      double operations = 0;
+      keep(sink, work(&operations));
+      all.fetch_add(operations);
     });
     best = std::max(best, all.load() / seconds_since(begin_pass) * 1e-9);
   }
   return best;
+}
+
+}  // namespace
+
+double measure_f32_gflops(ThreadPool& pool) {
+  const auto run = HWY_DYNAMIC_DISPATCH(multiply_add);
+  return measure_gops(pool, [&](double* operations) { return run(size_t{1} << 20, operations); });
+}
+
+double measure_int8_gops(ThreadPool& pool) {
+  const auto run = HWY_DYNAMIC_DISPATCH(dot_bytes);
+  return measure_gops(pool, [&](double* operations) { return run(size_t{1} << 20, operations); });
 }
 
 }  // namespace ingot::cpu

@@ -13,5 +13,8 @@ double measure_read_gbps(ThreadPool& pool);
 
 /// f32 multiply-adds of all threads together on registers, in GFLOP/s (two a multiply-add).
 double measure_f32_gflops(ThreadPool& pool);
+/// Products and sums of bytes, in 1e9 operations a second: with the machine's instruction for them, or with
+/// the pairs of instructions that stand for it.
+double measure_int8_gops(ThreadPool& pool);
 
 }  // namespace ingot::cpu

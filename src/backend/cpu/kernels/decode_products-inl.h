@@ -15,9 +15,11 @@
 
 #include <hwy/highway.h>
 
+#include "backend/cpu/kernels/block_products-inl.h"
 #include "backend/cpu/kernels/decode_rows.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/simd.h"
+#include "backend/cpu/kernels/weights_ahead.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -31,29 +33,6 @@ constexpr int kChains = 8;
 constexpr int kChains = 4;  // 16 registers
 #endif
 constexpr int kRowBlock = 2;  // rows that share a decoded weight: their sums fill the registers
-
-// How far ahead weights are asked for, in bytes, and into the second-level cache: what a core waits for is
-// the latency of what lies behind it, and more requests are under way than the first level could hold
-// (measured on 2 Zen 5 cores, storyteller, microseconds a step: 4 KiB ahead into the first level 582, 8 KiB
-// 508; into the second 8 KiB 525, 16 KiB 495, 24 KiB 521).
-constexpr uintptr_t kPrefetchBytes = kWeightsAhead;
-
-/// Addresses are numbers here: what is asked for may lie outside the weight.
-HWY_INLINE uintptr_t address_of(const void* pointer) {
-  return reinterpret_cast<uintptr_t>(pointer);
-}
-HWY_INLINE void prefetch_far(uintptr_t address) {
-  __builtin_prefetch(reinterpret_cast<const void*>(address), /*write=*/0, /*locality=*/2);
-}
-
-/// The distance from a weight row at `row` to what should be asked for beside it: a fixed distance ahead in
-/// the range that ends at `stop`, and past its end in the range that begins at `next`. What lies between
-/// belongs to other threads.
-HWY_INLINE uintptr_t bytes_ahead(const void* row, const void* stop, const void* next) {
-  if (address_of(row) + kPrefetchBytes < address_of(stop)) return kPrefetchBytes;
-  if (next == nullptr) return 0;
-  return address_of(next) - address_of(stop) + kPrefetchBytes;  // backwards too: it wraps around
-}
 
 /// kRows dot products with one weight row, x[r, :] · weight, each as a vector whose lanes are still to be
 /// summed. `ahead`: bytes from a weight to the one that is asked for beside it.
@@ -238,7 +217,9 @@ inline void column_products(const DecodeRows& x, const LinearPart& part, int64_t
 /// i < end. `next`: the weights that this thread will probably read after them, or null.
 inline void decode_products(const DecodeRows& x, const LinearPart& part, int64_t begin, int64_t end,
                             float* out, int64_t out_stride, const void* next) {
-  if (part.out_in) {
+  if (is_block_dtype(part.weight->dtype)) {
+    block_products(x, part, begin, end, out, out_stride, next);
+  } else if (part.out_in) {
     dot_products(x, part, begin, end, out, out_stride, next);
   } else {
     column_products(x, part, begin, end, out, out_stride);

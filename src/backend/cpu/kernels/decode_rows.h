@@ -2,15 +2,25 @@
 #pragma once
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kernels/quantised_rows.h"
 #include "graph/ops/norm_prologue.h"
 
 namespace ingot::cpu {
 
-/// The rows that are multiplied: f32 [rows, in].
+/// The rows that are multiplied: f32 [rows, in], and the same as bytes where a weight is in blocks.
 struct DecodeRows {
   const float* data;
   int64_t rows;
   int64_t in;
+  const QuantisedBlock* quantised = nullptr;  // [rows, quantised_blocks(in)]
+
+  /// `count` of the rows, from `first` on.
+  DecodeRows some(int64_t first, int64_t count) const {
+    return {.data = data + first * in,
+            .rows = count,
+            .in = in,
+            .quantised = quantised == nullptr ? nullptr : quantised + first * quantised_blocks(in)};
+  }
 };
 
 /// One linear of a launch.
@@ -27,13 +37,14 @@ struct LinearPart {
   }
 };
 
-/// The rows of inputs[0], normalised into `workspace` (of their size) with the parameters that follow it.
-/// Without a norm: the rows where they are.
-DecodeRows normalised_rows(ThreadPool& pool, const graph::NormPrologue& norm,
-                           std::span<const graph::Tensor> inputs, float* workspace);
-/// Floats that it writes.
-inline int64_t normalised_floats(const graph::NormPrologue& norm, const graph::Tensor& x) {
-  return norm.kind == graph::NormPrologue::Kind::none ? 0 : x.elements();
-}
+/// The rows of inputs[0] as a launch multiplies them: normalised with the parameters that follow, and, where
+/// `quantised`, as bytes too. Both go into `workspace`; without a norm the rows stay where they are.
+DecodeRows prepared_rows(ThreadPool& pool, const graph::NormPrologue& norm,
+                         std::span<const graph::Tensor> inputs, bool quantised, std::byte* workspace);
+/// Bytes of the workspace that it takes, a multiple of 64.
+size_t prepared_bytes(const graph::NormPrologue& norm, const graph::Tensor& x, bool quantised);
+
+/// Whether a weight among these inputs is in blocks.
+bool has_blocks(std::span<const graph::Tensor> inputs);
 
 }  // namespace ingot::cpu

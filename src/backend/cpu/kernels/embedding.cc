@@ -7,13 +7,70 @@
 // clang-format on
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/block_weights-inl.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/simd.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
 
+namespace {
+
+/// The bytes of weights kAt … 256, in order.
+template <class Block, int kAt>
+HWY_INLINE void store_values(const uint8_t* base, uint8_t* to) {
+  if constexpr (kAt < kSuper) {
+    store_u8(BlockWeights<Block>::template values<kAt>(base), to + kAt);
+    store_values<Block, kAt + kByteLanes>(base, to);
+  }
+}
+
+/// The first `width` of 256 weights, a multiple of 32, as dtype::decode() has them, bit for bit: one product
+/// with the scale, then the minimum is subtracted.
+template <class Block>
+HWY_INLINE void decode_super(const uint8_t* base, float* out, int width) {
+  using Weights = BlockWeights<Block>;
+  constexpr int kGroup = Weights::kGroup;
+  HWY_ALIGN uint8_t values[kSuper];
+  HWY_ALIGN float groups[2 * GroupScales<kGroup>::kGroups];
+  store_values<Block, 0>(base, values);
+  const auto scales = Weights::scales(base);
+  scales.store(groups);
+  const F32 d;
+  const I32 d32;
+  const hn::Rebind<uint8_t, F32> unsigned_d;
+  const hn::Rebind<int8_t, F32> signed_d;
+  for (int k = 0; k < width; k += kF32Lanes) {
+    auto number = hn::PromoteTo(d32, hn::Load(unsigned_d, values + k));
+    if constexpr (Weights::kIsWide) {
+      number = hn::PromoteTo(d32, hn::BitCast(signed_d, hn::Load(unsigned_d, values + k)));
+    }
+    number = hn::Sub(number, hn::Set(d32, Weights::kOffset));
+    const int group = k / kGroup;
+    auto value = hn::Mul(hn::Set(d, groups[group]), hn::ConvertTo(d, number));
+    if constexpr (Weights::kHasMins)
+      value = hn::Sub(value, hn::Set(d, groups[GroupScales<kGroup>::kGroups + group]));
+    hn::StoreU(value, d, out + k);
+  }
+}
+
+template <class Block>
+void decode_row(const uint8_t* blocks, float* out, int64_t width) {
+  int64_t k = 0;
+  for (; k + kSuper <= width; k += kSuper, blocks += kSuperBytes<Block>)
+    decode_super<Block>(blocks, out + k, kSuper);
+  if (k == width) return;
+  const PaddedWeights<Block> last(blocks, width - k);
+  decode_super<Block>(last.bytes, out + k, static_cast<int>(width - k));
+}
+
+}  // namespace
+
 void embedding_row(const graph::Tensor& table, int64_t row, float* out, int64_t width) {
+  const bool is_blocks = dtype::with_blocks(table.dtype, table.data, [&]<class Block>(const Block*) HWY_ATTR {
+    decode_row<Block>(table.as<const uint8_t>() + row * dtype_bytes(table.dtype, width), out, width);
+  });
+  if (is_blocks) return;
   const F32 d;
   with_weight(table, [&](const auto* data) HWY_ATTR {
     const auto* from = data + row * width;

@@ -99,9 +99,7 @@ void linear_outputs(const DecodeLinear& linear, size_t part, int64_t begin, int6
   for (int64_t n = begin; n < end; n += block) {
     const int64_t block_end = std::min(n + block, end);
     for (int64_t row = 0; row < linear.x.rows; row += some_rows) {
-      const DecodeRows rows{.data = linear.x.data + row * linear.x.in,
-                            .rows = std::min(some_rows, linear.x.rows - row),
-                            .in = linear.x.in};
+      const DecodeRows rows = linear.x.some(row, std::min(some_rows, linear.x.rows - row));
       const void* after = block_end < end ? linear.parts[0].row(block_end) : next;
       const void* up = linear.gated ? linear.parts[1].row(n) : after;
       decode_products(rows, linear.parts[0], n, block_end, sums, block, up);
@@ -191,7 +189,7 @@ void run(backend::Backend& backend, const DecodeLinear& linear) {
   pool.parallel_for(chunks.count, 1, run_chunk, [&](int thread) { prefetch_next_weights(backend, thread); });
 }
 
-/// The launch of a plain linear.
+/// The launch of a plain linear, but for the bytes of its rows.
 DecodeLinear plain_linear(const backend::Launch& launch) {
   const graph::Tensor& x = launch.inputs[0];
   DecodeLinear linear{.x = {.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]}};
@@ -203,7 +201,7 @@ DecodeLinear plain_linear(const backend::Launch& launch) {
   return linear;
 }
 
-/// The launch of a fused one, but for its rows, which the norm makes.
+/// The launch of a fused one, but for its rows, which are prepared.
 DecodeLinear fused_linear(const backend::Launch& launch) {
   const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
@@ -226,20 +224,27 @@ DecodeLinear fused_linear(const backend::Launch& launch) {
 
 }  // namespace
 
+size_t linear_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
+  return prepared_bytes({}, launch.inputs[0], has_blocks(launch.inputs));
+}
+
 size_t fused_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
-  return static_cast<size_t>(normalised_floats(form.norm, launch.inputs[0])) * sizeof(float);
+  return prepared_bytes(form.norm, launch.inputs[0], has_blocks(launch.inputs));
 }
 
 void launch_linear_decode(backend::Backend& backend, const backend::Launch& launch) {
-  run(backend, plain_linear(launch));
+  DecodeLinear linear = plain_linear(launch);
+  linear.x =
+      prepared_rows(pool_of(backend), {}, launch.inputs, has_blocks(launch.inputs), launch.workspace.data());
+  run(backend, linear);
 }
 
 void launch_fused_decode(backend::Backend& backend, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
   DecodeLinear linear = fused_linear(launch);
-  linear.x = normalised_rows(pool_of(backend), form.norm, launch.inputs,
-                             reinterpret_cast<float*>(launch.workspace.data()));
+  linear.x = prepared_rows(pool_of(backend), form.norm, launch.inputs, has_blocks(launch.inputs),
+                           launch.workspace.data());
   run(backend, linear);
 }
 

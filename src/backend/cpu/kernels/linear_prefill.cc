@@ -11,6 +11,7 @@
 #include <array>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/block_prefill.h"
 #include "backend/cpu/kernels/dispatch.h"
 #include "backend/cpu/kernels/linear_prefill-inl.h"
 #include "graph/ops/linear_fused.h"
@@ -52,34 +53,71 @@ HWY_EXPORT(scale_rows);
 HWY_EXPORT(pack_rows);
 HWY_EXPORT(prefill_block);
 
-int64_t prefill_workspace_floats(int threads, int64_t rows, int64_t in) {
-  // The rows' norm, the tiles, and what each thread needs.
-  return padded_rows(rows) * (2 + in) + threads * thread_floats(rows);
+namespace {
+
+/// What lies where in a job's memory.
+struct Workspace {
+  Workspace(int64_t rows, int64_t in, std::span<const PrefillPart> parts) {
+    for (const PrefillPart& part : parts)
+      (is_block_dtype(part.weight->dtype) ? has_blocks : has_values) = true;
+    const int64_t padded = padded_rows(rows);
+    value_tiles = 2 * padded;
+    block_tiles = value_tiles + (has_values ? padded * in : 0);
+    scratch = block_tiles + (has_blocks ? quantised_floats(padded, in) : 0);
+    thread = std::max(has_values ? thread_floats(rows) : 0, has_blocks ? block_thread_floats(rows) : 0);
+  }
+  bool has_values = false;  // weights of single values, whose rows are f32
+  bool has_blocks = false;
+  // Floats: the rows' norm is at 0.
+  int64_t value_tiles;
+  int64_t block_tiles;
+  int64_t scratch;
+  int64_t thread;  // of scratch
+};
+
+/// Runs pack(tile, begin, end) for chunks of `depth` inputs of every tile.
+template <class Pack>
+void pack_tiles(ThreadPool& pool, const PrefillJob& job, int64_t depth, const Pack& pack) {
+  const int64_t width = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t tiles = (job.rows + width - 1) / width;
+  const int64_t chunks = (job.in + depth - 1) / depth;
+  pool.parallel_for(tiles * chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t k = i % chunks * depth;
+      pack(i / chunks, k, std::min(job.in, k + depth));
+    }
+  });
+}
+
+}  // namespace
+
+int64_t prefill_workspace_floats(int threads, int64_t rows, int64_t in, std::span<const PrefillPart> parts) {
+  const Workspace workspace(rows, in, parts);
+  return workspace.scratch + threads * workspace.thread;
 }
 
 void run_prefill(ThreadPool& pool, const PrefillJob& job) {
   if (job.rows == 0) return;
+  const Workspace workspace(job.rows, job.in, job.parts);
   float* scales = job.workspace;
-  float* tiles = scales + 2 * padded_rows(job.rows);
-  float* scratch = tiles + padded_rows(job.rows) * job.in;
+  float* tiles = job.workspace + workspace.value_tiles;
+  float* block_tiles = job.workspace + workspace.block_tiles;
 
   if (job.norm.kind != graph::NormPrologue::Kind::none) {
     parallel_items(pool, job.rows, job.in, [&](int64_t begin, int64_t end) {
       HWY_DYNAMIC_DISPATCH(scale_rows)(job, scales, begin, end);
     });
   }
-
-  // Transposing the rows: chunks of inputs of every tile.
-  const int64_t width = HWY_DYNAMIC_DISPATCH(tile_rows)();
-  const int64_t tile_count = (job.rows + width - 1) / width;
-  const int64_t chunks = (job.in + kDepth - 1) / kDepth;
-  const auto pack = HWY_DYNAMIC_DISPATCH(pack_rows);
-  pool.parallel_for(tile_count * chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t k = i % chunks * kDepth;
-      pack(job, scales, i / chunks, k, std::min(job.in, k + kDepth), tiles);
-    }
-  });
+  if (workspace.has_values) {
+    const auto pack = HWY_DYNAMIC_DISPATCH(pack_rows);
+    pack_tiles(pool, job, kDepth,
+               [&](int64_t tile, int64_t begin, int64_t end) { pack(job, scales, tile, begin, end, tiles); });
+  }
+  if (workspace.has_blocks) {
+    pack_tiles(pool, job, kBlockDepth, [&](int64_t tile, int64_t begin, int64_t end) {
+      quantise_prompt_rows(job, scales, tile, begin, end, block_tiles);
+    });
+  }
 
   // Smaller blocks for narrow outputs, so that every thread gets a few.
   const std::span<const PrefillPart> parts = job.gated ? job.parts.first(1) : job.parts;
@@ -95,8 +133,13 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
     const PrefillPart* part = parts.data();
     for (; number >= blocks_of(*part); ++part) number -= blocks_of(*part);
     const int64_t first = number * block;
-    run_block(job, tiles, *part, first, std::min(block, part->outputs - first),
-              scratch + thread * thread_floats(job.rows));
+    const int64_t count = std::min(block, part->outputs - first);
+    float* own = job.workspace + workspace.scratch + thread * workspace.thread;
+    if (is_block_dtype(part->weight->dtype) || (job.gated && is_block_dtype(part[1].weight->dtype))) {
+      prefill_coded_block(job, tiles, block_tiles, *part, first, count, own);
+    } else {
+      run_block(job, tiles, *part, first, count, own);
+    }
   });
 }
 
@@ -119,27 +162,16 @@ PrefillPart part_of(const Tensor& weight, const Tensor* bias, graph::WeightOrder
           .out = output.as<float>()};
 }
 
-}  // namespace
-
-size_t linear_prefill_workspace(const Backend& backend, const Launch& launch) {
-  const Shape& x = launch.inputs[0].shape;
-  return static_cast<size_t>(prefill_workspace_floats(backend.limits().threads, x[0], x[1])) * sizeof(float);
-}
-
-void launch_linear_prefill(Backend& backend, const Launch& launch) {
-  const PrefillPart part = part_of(launch.inputs[1], launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
-                                   static_cast<const graph::LinearOp&>(*launch.op).order(), launch.output);
-  run_prefill(pool_of(backend), {.x = launch.inputs[0].f32(),
-                                 .rows = launch.inputs[0].shape[0],
-                                 .in = launch.inputs[0].shape[1],
-                                 .parts = {&part, 1},
-                                 .workspace = reinterpret_cast<float*>(launch.workspace.data())});
-}
-
-void launch_fused_prefill(Backend& backend, const Launch& launch) {
+/// The parts of linear or of its fused forms, joined in `parts`.
+std::span<const PrefillPart> parts_of(const Launch& launch,
+                                      std::array<PrefillPart, kMaxPrefillParts>& parts) {
+  if (const auto* linear = dynamic_cast<const graph::LinearOp*>(launch.op)) {
+    parts[0] = part_of(launch.inputs[1], launch.inputs.size() == 3 ? &launch.inputs[2] : nullptr,
+                       linear->order(), launch.output);
+    return {parts.data(), 1};
+  }
   const LinearForm& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
-  std::array<PrefillPart, kMaxPrefillParts> parts;
   for (size_t i = 0; i < form.parts.size(); ++i) {
     // A group's further parts are results; both parts of a gate share the output.
     const Tensor& output = i == 0 || form.gated ? launch.output : launch.results[i - 1];
@@ -147,13 +179,39 @@ void launch_fused_prefill(Backend& backend, const Launch& launch) {
         part_of(*input(form.weight_input(i)), form.parts[i].has_bias ? input(form.bias_input(i)) : nullptr,
                 form.parts[i].order, output);
   }
+  return {parts.data(), form.parts.size()};
+}
+
+}  // namespace
+
+size_t linear_prefill_workspace(const Backend& backend, const Launch& launch) {
+  const Shape& x = launch.inputs[0].shape;
+  std::array<PrefillPart, kMaxPrefillParts> parts;
+  return static_cast<size_t>(
+             prefill_workspace_floats(backend.limits().threads, x[0], x[1], parts_of(launch, parts))) *
+         sizeof(float);
+}
+
+void launch_linear_prefill(Backend& backend, const Launch& launch) {
+  std::array<PrefillPart, kMaxPrefillParts> parts;
+  run_prefill(pool_of(backend), {.x = launch.inputs[0].f32(),
+                                 .rows = launch.inputs[0].shape[0],
+                                 .in = launch.inputs[0].shape[1],
+                                 .parts = parts_of(launch, parts),
+                                 .workspace = reinterpret_cast<float*>(launch.workspace.data())});
+}
+
+void launch_fused_prefill(Backend& backend, const Launch& launch) {
+  const LinearForm& form = static_cast<const graph::FusedLinearOp&>(*launch.op).form();
+  const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
+  std::array<PrefillPart, kMaxPrefillParts> parts;
   run_prefill(pool_of(backend),
               {.x = launch.inputs[0].f32(),
                .rows = launch.inputs[0].shape[0],
                .in = launch.inputs[0].shape[1],
                .norm = form.norm,
                .norm_parameters = launch.inputs.subspan(1, static_cast<size_t>(form.norm.inputs())),
-               .parts = {parts.data(), form.parts.size()},
+               .parts = parts_of(launch, parts),
                .add = form.add ? input(form.add_input()) : nullptr,
                .activation = form.activation,
                .gated = form.gated,

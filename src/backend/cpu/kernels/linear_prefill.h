@@ -49,7 +49,8 @@ struct PrefillJob {
 /// The most parts of a job: launches keep them on the stack.
 inline constexpr size_t kMaxPrefillParts = graph::LinearForm::kMaxParts;
 
-int64_t prefill_workspace_floats(int threads, int64_t rows, int64_t in);
+/// `parts`: the job's, of which only the weights' types are read.
+int64_t prefill_workspace_floats(int threads, int64_t rows, int64_t in, std::span<const PrefillPart> parts);
 
 /// Runs the job. Every part's output is that of the single ops in order, bit for bit.
 void run_prefill(ThreadPool& pool, const PrefillJob& job);

@@ -104,23 +104,10 @@ namespace {
 const graph::QkvForm& form_of(const backend::Launch& launch) {
   return static_cast<const graph::LinearQkvOp&>(*launch.op).form();
 }
-}  // namespace
 
-size_t qkv_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch) {
-  const Shape& x = launch.inputs[0].shape;
-  const int64_t floats = prefill_workspace_floats(backend.limits().threads, x[0], x[1]);
-  return static_cast<size_t>(floats + x[0] * 2 * form_of(launch).kv_width()) * sizeof(float);
-}
-
-void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch) {
+/// The three products; k and v: f32 [rows, kv_width].
+std::array<PrefillPart, 3> parts_of(const backend::Launch& launch, float* k, float* v) {
   const graph::QkvForm& form = form_of(launch);
-  ThreadPool& pool = pool_of(backend);
-  const int64_t rows = launch.inputs[0].shape[0];
-  const int64_t in = launch.inputs[0].shape[1];
-  auto* workspace = reinterpret_cast<float*>(launch.workspace.data());
-  float* k = workspace + prefill_workspace_floats(pool.threads(), rows, in);
-  float* v = k + rows * form.kv_width();
-
   const int64_t widths[] = {form.q_width(), form.kv_width(), form.kv_width()};
   float* const outs[] = {launch.output.as<float>(), k, v};
   const bool out_in = form.order == graph::WeightOrder::out_in;
@@ -138,6 +125,28 @@ void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch
                 .out = outs[i]};
     first += widths[i];
   }
+  return parts;
+}
+
+}  // namespace
+
+size_t qkv_prefill_workspace(const backend::Backend& backend, const backend::Launch& launch) {
+  const Shape& x = launch.inputs[0].shape;
+  const auto parts = parts_of(launch, nullptr, nullptr);
+  const int64_t floats = prefill_workspace_floats(backend.limits().threads, x[0], x[1], parts);
+  return static_cast<size_t>(floats + x[0] * 2 * form_of(launch).kv_width()) * sizeof(float);
+}
+
+void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch) {
+  const graph::QkvForm& form = form_of(launch);
+  ThreadPool& pool = pool_of(backend);
+  const int64_t rows = launch.inputs[0].shape[0];
+  const int64_t in = launch.inputs[0].shape[1];
+  // Keys and values first: where the product's memory ends, its types decide.
+  auto* k = reinterpret_cast<float*>(launch.workspace.data());
+  float* v = k + rows * form.kv_width();
+  float* workspace = v + rows * form.kv_width();
+  const auto parts = parts_of(launch, k, v);
   run_prefill(pool, {.x = launch.inputs[0].f32(),
                      .rows = rows,
                      .in = in,
@@ -149,7 +158,7 @@ void launch_qkv_prefill(backend::Backend& backend, const backend::Launch& launch
   const QkvPlaces places{.form = form,
                          .inputs = launch.inputs,
                          .rows = rows,
-                         .q = outs[0],
+                         .q = launch.output.as<float>(),
                          .k = k,
                          .v = v,
                          .keys = launch.results[0],

@@ -124,8 +124,8 @@ const void* qkv_first_weights(const backend::Backend& /*backend*/, const backend
 size_t qkv_decode_workspace(const backend::Backend& /*backend*/, const backend::Launch& launch) {
   const auto& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
   const Tensor& x = launch.inputs[0];
-  const int64_t floats = normalised_floats(form.norm, x) + x.shape[0] * 2 * form.kv_width();
-  return static_cast<size_t>(floats) * sizeof(float);
+  const auto new_rows = static_cast<size_t>(x.shape[0] * 2 * form.kv_width()) * sizeof(float);
+  return prepared_bytes(form.norm, x, has_blocks(launch.inputs)) + new_rows;
 }
 
 void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch) {
@@ -134,10 +134,11 @@ void launch_qkv_decode(backend::Backend& backend, const backend::Launch& launch)
   const int64_t rows = launch.inputs[0].shape[0];
   if (rows == 0) return;
   ThreadPool& pool = pool_of(backend);
-  auto* workspace = reinterpret_cast<float*>(launch.workspace.data());
-  const DecodeRows x = normalised_rows(pool, form.norm, launch.inputs, workspace);
-  float* new_rows =
-      workspace + normalised_floats(form.norm, launch.inputs[0]);  // [kv heads * 2, rows, head_dim]
+  const bool quantised = has_blocks(launch.inputs);
+  std::byte* workspace = launch.workspace.data();
+  const DecodeRows x = prepared_rows(pool, form.norm, launch.inputs, quantised, workspace);
+  auto* new_rows = reinterpret_cast<float*>(  // [kv heads * 2, rows, head_dim]
+      workspace + prepared_bytes(form.norm, launch.inputs[0], quantised));
   const Heads heads(launch);
   const auto run_head = HWY_DYNAMIC_DISPATCH(decode_head);
   const auto run_heads = [&](int64_t begin, int64_t end) {

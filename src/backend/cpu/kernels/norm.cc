@@ -9,6 +9,8 @@
 
 #include <limits>
 
+#include <algorithm>
+
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kernels/decode_rows.h"
 #include "backend/cpu/kernels/dispatch.h"
@@ -97,21 +99,46 @@ void launch_layer_norm(backend::Backend& backend, const backend::Launch& launch)
   });
 }
 
-DecodeRows normalised_rows(ThreadPool& pool, const graph::NormPrologue& norm,
-                           std::span<const graph::Tensor> inputs, float* workspace) {
+namespace {
+
+/// Bytes of the normalised rows, whole cache lines, so that what follows them begins at one.
+size_t normalised_bytes(const graph::NormPrologue& norm, const graph::Tensor& x) {
+  if (norm.kind == graph::NormPrologue::Kind::none) return 0;
+  return (static_cast<size_t>(x.elements()) * sizeof(float) + 63) / 64 * 64;
+}
+
+}  // namespace
+
+size_t prepared_bytes(const graph::NormPrologue& norm, const graph::Tensor& x, bool quantised) {
+  return normalised_bytes(norm, x) + (quantised ? quantised_bytes(x.shape[0], x.shape[1]) : 0);
+}
+
+bool has_blocks(std::span<const graph::Tensor> inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const graph::Tensor& tensor) { return is_block_dtype(tensor.dtype); });
+}
+
+DecodeRows prepared_rows(ThreadPool& pool, const graph::NormPrologue& norm,
+                         std::span<const graph::Tensor> inputs, bool quantised, std::byte* workspace) {
   const graph::Tensor& x = inputs[0];
   DecodeRows rows{.data = x.f32(), .rows = x.shape[0], .in = x.shape[1]};
-  if (norm.kind == graph::NormPrologue::Kind::none) return rows;
-  rows.data = workspace;
-  const graph::Tensor out{.data = workspace, .dtype = DType::f32, .shape = x.shape};
-  const bool is_rms = norm.kind == graph::NormPrologue::Kind::rms;
-  parallel_items(pool, rows.rows, rows.in, [&](int64_t begin, int64_t end) {
-    if (is_rms) {
-      HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, inputs[1], out, norm.eps, begin, end);
-    } else {
-      HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, inputs[1], inputs[2], out, norm.eps, begin, end);
-    }
-  });
+  if (norm.kind != graph::NormPrologue::Kind::none) {
+    rows.data = reinterpret_cast<float*>(workspace);
+    const graph::Tensor out{.data = workspace, .dtype = DType::f32, .shape = x.shape};
+    const bool is_rms = norm.kind == graph::NormPrologue::Kind::rms;
+    parallel_items(pool, rows.rows, rows.in, [&](int64_t begin, int64_t end) {
+      if (is_rms) {
+        HWY_DYNAMIC_DISPATCH(rms_norm_rows)(x, inputs[1], out, norm.eps, begin, end);
+      } else {
+        HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, inputs[1], inputs[2], out, norm.eps, begin, end);
+      }
+    });
+  }
+  if (quantised) {
+    auto* blocks = reinterpret_cast<QuantisedBlock*>(workspace + normalised_bytes(norm, x));
+    quantise_rows(pool, rows.data, rows.rows, rows.in, blocks);
+    rows.quantised = blocks;
+  }
   return rows;
 }
 
