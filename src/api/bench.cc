@@ -78,17 +78,18 @@ class Feeder {
   void prefill(int64_t count) {
     const int64_t chunk = stepper_.limits().prefill_tokens;
     for (int64_t from = 0; from < count; from += chunk)
-      feed(StepClass::prefill, from, std::min(count, from + chunk));
+      feed(StepClass::prefill, from, std::min(count, from + chunk), from + chunk >= count);
   }
-  void decode(int64_t position) { feed(StepClass::decode, position, position + 1); }
+  void decode(int64_t position) { feed(StepClass::decode, position, position + 1, true); }
 
  private:
-  void feed(StepClass step, int64_t from, int64_t to) {
+  /// As in serve::Engine, only a prompt's last chunk gives a token.
+  void feed(StepClass step, int64_t from, int64_t to, bool gives_token) {
     serve::StepSequence part;
     part.tokens = {tokens_.data() + from, static_cast<size_t>(to - from)};
     part.position = from;
     part.pages = pages_.pages();
-    part.logit_rows = 1;
+    part.logit_rows = gives_token ? 1 : 0;
     stepper_.run(step, {&part, 1});
   }
 
@@ -137,7 +138,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
   for (int64_t from = 0; from < prompt; from += stepper.limits().prefill_tokens) {
     const int64_t to = std::min(prompt, from + stepper.limits().prefill_tokens);
     // Attention's cost is counted for full contexts; a prompt's rows see half of their own chunk on average.
-    flops += exec::step_flops(prefill_plan, step_dims(to - from, from + (to - from) / 2, 1));
+    flops += exec::step_flops(prefill_plan, step_dims(to - from, from + (to - from) / 2, to == prompt ? 1 : 0));
   }
   const double kv_bytes = static_cast<double>(impl_->model->kv_layout().token_bytes()) *
                           (static_cast<double>(prompt) + static_cast<double>(generate) / 2);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "exec/cost_model.h"
+#include "exec/kernel_step.h"
 #include "exec/layout.h"
 #include "exec/plan.h"
 #include "exec/route_graph.h"
@@ -101,8 +102,10 @@ PlannedLaunch plan_launch(const Plan& plan, std::span<const Device> devices, Val
   launch.node = value;
   launch.device = routed.device;
   launch.reason = routed.reason;
-  launch.kernel =
-      device.backend->find_kernel({.op = *node.op, .inputs = types, .output = node.type, .step = plan.step});
+  launch.kernel = device.backend->find_kernel({.op = *node.op,
+                                               .inputs = types,
+                                               .output = node.type,
+                                               .step = kernel_step(plan.step, node.type, plan.bucket)});
   INGOT_CHECK(launch.kernel != nullptr, "{}: no kernel for {}", device.name, node.op->name());
   const graph::Tensor output = shape_of(graph, value, plan.bucket);
   if (device.costs != nullptr)

@@ -197,7 +197,8 @@ class Calibrator {
       return linear_case(weights_, dtype, order, rows, width, width);
     };
     KernelProbes probes;
-    probes.small = probe(of(1, 64), StepClass::prefill, kSets[0]);
+    // The least width there is, or that blocks allow.
+    probes.small = probe(of(1, std::max<int64_t>(64, block_of(dtype).elements)), StepClass::prefill, kSets[0]);
     add_sets(probes, of(1, 1024), StepClass::prefill);
     // Launches of a millisecond: longer ones are seldom undisturbed on a busy machine.
     for (int64_t rows : {1, 4, 16, 32, 64, 256})

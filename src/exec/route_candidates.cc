@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "exec/cost_model.h"
+#include "exec/kernel_step.h"
 #include "exec/plan.h"
 #include "graph/fused_op.h"
 
@@ -44,8 +45,10 @@ class Asker {
     }
     const Device& on = devices_[device];
     Candidate candidate;
-    candidate.kernel =
-        on.backend->find_kernel({.op = *node.op, .inputs = types_, .output = node.type, .step = step_});
+    candidate.kernel = on.backend->find_kernel({.op = *node.op,
+                                                .inputs = types_,
+                                                .output = node.type,
+                                                .step = kernel_step(step_, node.type, bucket_)});
     // A fused op's reference is its parts one by one, over storage that it allocates: a plan does that
     // better.
     const bool is_reference = candidate.kernel != nullptr && candidate.kernel->name == "reference";
