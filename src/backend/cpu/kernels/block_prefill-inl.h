@@ -23,6 +23,7 @@
 #include "backend/cpu/kernels/int8_dot-inl.h"
 #include "backend/cpu/kernels/linear_prefill-inl.h"
 #include "backend/cpu/kernels/quantised_tiles-inl.h"
+#include "backend/cpu/kernels/weight_piece.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -72,9 +73,8 @@ HWY_INLINE VecI32 dot_decoded(VecI32 sum, VecU8 w, VecI8 x) {
 /// kInt8Outputs x kVectors vectors of a tile's rows: sums[n * width + row] += the products over `groups`
 /// groups of kQuantised inputs. values, parts: of the tile, from the pass's first input.
 template <class Kind, int kVectors>
-HWY_NOINLINE void multiply_groups(const float* values, const float* parts,
-                                  const DecodedBlocks& weights, int64_t output, int offset, int64_t groups,
-                                  bool first, float* sums) {
+HWY_NOINLINE void multiply_groups(const float* values, const float* parts, const DecodedBlocks& weights,
+                                  int64_t output, int offset, int64_t groups, bool first, float* sums) {
   constexpr int kHalves = static_cast<int>(kQuantised) / Kind::kGroup;
   constexpr int kWords = Kind::kGroup / 4;
   constexpr int64_t kMins = kSuper / Kind::kGroup;  // minimums after so many scales
@@ -180,9 +180,10 @@ constexpr BlockProducts products_of_block() {
 }
 
 /// Outputs first … first + count of a part, all rows: sums[tile][output][width], from output `at` on.
+/// next: what the thread will probably read then.
 HWY_INLINE void multiply_blocks(const PrefillJob& job, const float* tiles, const PrefillPart& part,
-                                int64_t first, int64_t count, int64_t at, const DecodedBlocks& decoded,
-                                float* sums) {
+                                int64_t first, int64_t count, int64_t at, const WeightPiece& next,
+                                const DecodedBlocks& decoded, float* sums) {
   BlockProducts products = {};
   with_int8_dot([&](auto has_dot) HWY_ATTR {
     dtype::with_blocks(part.weight->dtype, part.weight->data,
@@ -192,6 +193,7 @@ HWY_INLINE void multiply_blocks(const PrefillJob& job, const float* tiles, const
   const int64_t width = rows_of_tile();
   const int64_t lanes = width / kTileVectors;
   const int64_t padded = padded_outputs(count);
+  const int64_t steps = (job.rows + width - 1) / width * (padded / kInt8Outputs);
   const auto* weights = part.weight->as<const uint8_t>();
   for (int64_t k0 = 0; k0 < job.in || k0 == 0; k0 += kBlockDepth) {
     const int64_t depth = std::min(kBlockDepth, job.in - k0);
@@ -204,12 +206,16 @@ HWY_INLINE void multiply_blocks(const PrefillJob& job, const float* tiles, const
       std::fill_n(decoded.bytes + n * kBlockDepth, kBlockDepth, uint8_t{0});
       std::fill_n(decoded.scales + n * kPassScales, kPassScales, 0.0F);
     }
+    const WeightPiece piece =
+        k0 + depth < job.in ? WeightPiece{&part, first, count, k0 + depth, kBlockDepth} : next;
+    PiecesAhead ahead(&piece, 1, job.in, steps);
     for (int64_t row = 0; row < job.rows; row += width) {
       const float* tile = tiles + quantised_floats(row, job.in);
       const float* values = tile + k0 / 4 * width;
       const float* parts = tile + job.in / 4 * width + k0 / kQuantised * kRowParts * width;
       const auto multiply = job.rows - row <= lanes ? products.multiply_half : products.multiply_tile;
       for (int64_t n = 0; n < padded; n += kInt8Outputs) {
+        ahead.step();
         multiply(values, parts, decoded, n, products.offset, depth / kQuantised, k0 == 0,
                  sums + row * kBlockOutputs + (at + n) * width);
       }
@@ -235,10 +241,10 @@ HWY_INLINE void multiply_values(const PrefillJob& job, const float* tiles, const
 
 /// multiply_block() of linear_prefill-inl.h where the part's weight, or one of a gate's two, is in blocks.
 /// value_tiles, block_tiles: the rows as either kind of weight wants them. scratch:
-/// block_thread_floats(rows).
+/// block_thread_floats(rows). next_first: the output with which the thread's next call will probably begin.
 HWY_INLINE void multiply_coded_block(const PrefillJob& job, const float* value_tiles,
                                      const float* block_tiles, const PrefillPart& part, int64_t first,
-                                     int64_t count, float* scratch) {
+                                     int64_t count, int64_t next_first, float* scratch) {
   const int64_t width = rows_of_tile();
   const int64_t padded = padded_outputs(count);
   const PrefillPart* segments = &part;  // gated parts follow each other
@@ -255,7 +261,11 @@ HWY_INLINE void multiply_coded_block(const PrefillJob& job, const float* value_t
       continue;
     }
     const DecodedBlocks decoded(scratch);
-    multiply_blocks(job, block_tiles, segment, first, count, s * padded, decoded, sums);
+    // After the gate its other part, then what begins at next_first.
+    WeightPiece next{segments, next_first, std::clamp<int64_t>(segments[0].outputs - next_first, 0, count), 0,
+                     kBlockDepth};
+    if (s + 1 < job.segments()) next = {&segments[s + 1], first, count, 0, kBlockDepth};
+    multiply_blocks(job, block_tiles, segment, first, count, s * padded, next, decoded, sums);
   }
   for (int64_t row = 0; row < job.rows; row += width)
     finish_tile(job, segments, first, count, sums + row * kBlockOutputs, bias_block, row);

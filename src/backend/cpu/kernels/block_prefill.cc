@@ -19,8 +19,9 @@ void quantise_tile_of(const PrefillJob& job, const float* scales, int64_t tile, 
 }
 
 void multiply_coded(const PrefillJob& job, const float* value_tiles, const float* block_tiles,
-                    const PrefillPart& part, int64_t first, int64_t count, float* scratch) {
-  multiply_coded_block(job, value_tiles, block_tiles, part, first, count, scratch);
+                    const PrefillPart& part, int64_t first, int64_t count, int64_t next_first,
+                    float* scratch) {
+  multiply_coded_block(job, value_tiles, block_tiles, part, first, count, next_first, scratch);
 }
 
 }  // namespace ingot::cpu::HWY_NAMESPACE
@@ -41,8 +42,10 @@ int64_t block_thread_floats(int64_t rows) {
 }
 
 void prefill_coded_block(const PrefillJob& job, const float* value_tiles, const float* block_tiles,
-                         const PrefillPart& part, int64_t first, int64_t count, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(multiply_coded)(job, value_tiles, block_tiles, part, first, count, scratch);
+                         const PrefillPart& part, int64_t first, int64_t count, int64_t next_first,
+                         float* scratch) {
+  const auto multiply = HWY_DYNAMIC_DISPATCH(multiply_coded);
+  multiply(job, value_tiles, block_tiles, part, first, count, next_first, scratch);
 }
 
 }  // namespace ingot::cpu

@@ -26,8 +26,10 @@ void quantise_prompt_rows(const PrefillJob& job, const float* scales, int64_t ti
 int64_t block_thread_floats(int64_t rows);
 
 /// Outputs first … first + count of a part, all rows, where its weight, or one of a gate's two, is in blocks.
-/// value_tiles, block_tiles: the rows as either kind of weight wants them.
+/// value_tiles, block_tiles: the rows as either kind of weight wants them. next_first: the output with which
+/// the thread's next call will probably begin. scratch: block_thread_floats(rows).
 void prefill_coded_block(const PrefillJob& job, const float* value_tiles, const float* block_tiles,
-                         const PrefillPart& part, int64_t first, int64_t count, float* scratch);
+                         const PrefillPart& part, int64_t first, int64_t count, int64_t next_first,
+                         float* scratch);
 
 }  // namespace ingot::cpu

@@ -137,7 +137,7 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
     const int64_t next_first = first + pool.threads() * block;  // threads take blocks in turn
     float* own = job.workspace + workspace.scratch + thread * workspace.thread;
     if (is_block_dtype(part->weight->dtype) || (job.gated && is_block_dtype(part[1].weight->dtype))) {
-      prefill_coded_block(job, tiles, block_tiles, *part, first, count, own);
+      prefill_coded_block(job, tiles, block_tiles, *part, first, count, next_first, own);
     } else {
       run_block(job, tiles, *part, first, count, next_first, own);
     }

@@ -72,6 +72,9 @@ HWY_INLINE void quantise_tile(const PrefillJob& job, const RowScale* row_scales,
         continue;
       }
       const float* from = job.x + row * job.in;
+      if (row + 4 < job.rows) {  // the machine does not see that the next rows follow
+        for (int64_t k = begin; k < end; k += 16) __builtin_prefetch(from + 4 * job.in + k);
+      }
       if (job.norm.kind != graph::NormPrologue::Kind::none) {
         norm_part(job, row_scales[row], from, begin, depth, normed);
         from = normed;
