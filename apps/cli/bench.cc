@@ -19,6 +19,10 @@ nlohmann::ordered_json to_json(const BenchPart& part, const char* unit) {
           {"share_of_limit", part.share_of_limit}};
 }
 
+const char* prefill_unit(const BenchResult& result) {
+  return result.prefill_is_int8 ? "GOP/s" : "GFLOP/s";
+}
+
 void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
   LLM llm = load(model);
   const BenchResult result = llm.bench(options);
@@ -26,7 +30,7 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
     const nlohmann::ordered_json object = {{"version", version()},
                                            {"model", llm.info().folder},
                                            {"device", result.device},
-                                           {"prefill", to_json(result.prefill, "GFLOP/s")},
+                                           {"prefill", to_json(result.prefill, prefill_unit(result))},
                                            {"decode", to_json(result.decode, "GB/s")}};
     fmt::print("{}\n", object.dump(2));
     return;
@@ -38,7 +42,7 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
     fmt::print("{:<9} {:>7} {:>10.1f} {:>10.1f} {:<7} {:>12.1f} {:<7} {:>6.1f} %\n", name, part.tokens,
                part.tokens_per_second, part.achieved, unit, part.limit, unit, 100 * part.share_of_limit);
   };
-  row("prefill", result.prefill, "GFLOP/s");
+  row("prefill", result.prefill, prefill_unit(result));
   row("decode", result.decode, "GB/s");
 }
 
@@ -58,7 +62,8 @@ void add_bench(CLI::App& app) {
   add_number(*verb, "-r,--repetitions", options->bench.repetitions, "the median counts (default 3)", "N");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer(
-      "Limits: f32 multiply-adds on registers (prefill) and reading from memory (decode),\n"
+      "Limits: multiply-adds on registers (prefill; of 8-bit integers, GOP/s, where most weights are\n"
+      "in block formats, else of f32) and reading from memory (decode),\n"
       "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
   verb->callback([options] { bench(options->model, options->bench, options->json); });
 }

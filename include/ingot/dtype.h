@@ -1,4 +1,5 @@
-// Element types of arrays and checkpoint tensors: single elements, and the block formats of quantised weights.
+// Element types of arrays and checkpoint tensors: single elements, and the block formats of quantised
+// weights.
 #pragma once
 
 #include <cstddef>

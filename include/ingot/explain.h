@@ -33,6 +33,7 @@ struct ExplainDevice {
   std::string description;  // "AMD EPYC, 2 threads, AVX3"
   double read_gbps = 0;     // GB/s from memory, not from a cache
   double f32_gflops = 0;    // GFLOP/s, two a multiply-add
+  double int8_gops = 0;     // the same of 8-bit integers: the limit of weights in block formats
 };
 
 /// What one fusion pass did.
@@ -65,7 +66,8 @@ struct ExplainRow {
   std::vector<int64_t> inputs;     // rows whose results it reads
   std::vector<std::string> reads;  // step inputs, weights and states that it reads, by name
   double flops = 0;
-  double bytes = 0;  // read and written, each once
+  double bytes = 0;             // read and written, each once
+  bool has_int8_limit = false;  // it multiplies weights in block formats
   std::optional<double> predicted_us;
   std::optional<double> measured_us;  // run alone, median
   /// The larger of bytes/time/bandwidth and flops/time/peak. Over 1 where a cache feeds a kernel faster than

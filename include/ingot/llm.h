@@ -204,13 +204,14 @@ struct BenchPart {
   double seconds = 0;
   double tokens_per_second = 0;
   double achieved = 0;        // prefill: GFLOP/s; decode: GB/s of weights, keys and values
-  double limit = 0;           // prefill: multiply-add peak, GFLOP/s; decode: read bandwidth of memory, GB/s
+  double limit = 0;           // prefill: multiply-add peak, G/s; decode: read bandwidth of memory, GB/s
   double share_of_limit = 0;  // median of achieved / limit, repetition by repetition
 };
 
 struct BenchResult {
   std::string device;
   BenchPart prefill;
+  bool prefill_is_int8 = false;  // its limit is that of 8-bit integers: most weights are in block formats
   BenchPart decode;
 };
 

@@ -24,6 +24,18 @@ double seconds_of(const F& work) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Whether most weights are in block formats, which are multiplied as 8-bit integers.
+bool has_block_weights(const graph::Graph& graph) {
+  int64_t blocks = 0;
+  int64_t all = 0;
+  for (const graph::Node& node : graph.nodes()) {
+    if (node.kind != graph::NodeKind::weight) continue;
+    all += node.weight.elements();
+    if (is_block_dtype(node.type.dtype)) blocks += node.weight.elements();
+  }
+  return 2 * blocks > all;
+}
+
 graph::DimValues step_dims(int64_t tokens, int64_t context, int64_t logit_rows) {
   graph::DimValues dims;
   dims[Symbol::tokens] = tokens;
@@ -103,6 +115,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
   serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, impl_->limits());
   const exec::Plan& prefill_plan = stepper.plan(StepClass::prefill);
   const exec::Plan& decode_plan = stepper.plan(StepClass::decode);
+  const bool multiplies_bytes = has_block_weights(*prefill_plan.graph);
   const double weight_bytes = exec::step_weight_bytes(decode_plan, step_dims(1, prompt, 1));
 
   Feeder feeder(stepper, prompt + generate, impl_->info.vocab);
@@ -112,7 +125,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
   for (int i = 0; i < options.repetitions; ++i) {
     // Limits before each repetition: other users of a shared machine slow both alike.
     const backend::Peaks peaks = impl_->backend().measure_peaks();
-    prefill.limits.push_back(peaks.f32_gflops);
+    prefill.limits.push_back(multiplies_bytes ? peaks.int8_gops : peaks.f32_gflops);
     decode.limits.push_back(peaks.read_gbps);
     prefill.seconds.push_back(seconds_of([&] { feeder.prefill(prompt); }));
     decode.seconds.push_back(seconds_of([&] {
@@ -131,6 +144,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
 
   BenchResult result;
   result.device = device();
+  result.prefill_is_int8 = multiplies_bytes;
   result.prefill = prefill.part(prompt, flops);
   result.decode = decode.part(generate, (weight_bytes + kv_bytes) * static_cast<double>(generate));
   return result;

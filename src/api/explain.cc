@@ -213,6 +213,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
       ExplainDevice& device = explanation.devices[i];
       device.read_gbps = std::max(device.read_gbps, peaks.read_gbps);
       device.f32_gflops = std::max(device.f32_gflops, peaks.f32_gflops);
+      device.int8_gops = std::max(device.int8_gops, peaks.int8_gops);
     }
   };
   measure_limits();

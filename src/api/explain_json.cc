@@ -123,7 +123,8 @@ std::string to_json(const Explanation& explanation) {
     devices.push_back({{"name", device.name},
                        {"description", device.description},
                        {"read_gbps", device.read_gbps},
-                       {"f32_gflops", device.f32_gflops}});
+                       {"f32_gflops", device.f32_gflops},
+                       {"int8_gops", device.int8_gops}});
   }
   Json steps = Json::array();
   for (const ExplainStep& step : explanation.steps) steps.push_back(step_json(step));

@@ -239,7 +239,8 @@ std::string header(const Explanation& explanation) {
   for (const ExplainDevice& device : explanation.devices) {
     text += fmt::format("{}: {}", device.name, device.description);
     if (device.read_gbps > 0)
-      text += fmt::format("; measured now: {:.1f} GB/s, {:.1f} GFLOP/s", device.read_gbps, device.f32_gflops);
+      text += fmt::format("; measured now: {:.1f} GB/s, {:.1f} GFLOP/s, int8 {:.1f} GOP/s", device.read_gbps,
+                          device.f32_gflops, device.int8_gops);
     text += "\n";
   }
   return text;

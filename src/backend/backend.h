@@ -66,6 +66,7 @@ struct Limits {
 struct Peaks {
   double read_gbps = 0;   // GB/s from memory, not from a cache
   double f32_gflops = 0;  // GFLOP/s, two a multiply-add
+  double int8_gops = 0;   // the same of 8-bit integers: what weights in blocks are multiplied with
 };
 
 class Backend {

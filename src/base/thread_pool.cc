@@ -39,11 +39,12 @@ void pause_cpu() {
 #endif
 }
 
-// Spins while the state is one that `is_unchanged` names, in the end letting others run in between; false
+// Spins while the state is one that `is_unchanged` names, after `quiet` letting others run in between; false
 // when it is time to park. The yields matter where two threads of the pool share a processor: each would wait
 // out the other's spin.
 template <class F>
-bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, const F& is_unchanged) {
+bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, std::chrono::microseconds quiet,
+          const F& is_unchanged) {
   const auto changes = [&] {
     for (int i = 0; i < kPausesPerRound; ++i) {
       seen = state.load(std::memory_order_acquire);
@@ -55,7 +56,7 @@ bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, const F& is_unchan
   if (changes()) return true;
   const auto start = std::chrono::steady_clock::now();
   for (auto now = start; now - start < kSpinTime; now = std::chrono::steady_clock::now()) {
-    if (now - start >= kQuietTime) std::this_thread::yield();
+    if (now - start >= quiet) std::this_thread::yield();
     if (changes()) return true;
   }
   return false;
@@ -65,7 +66,7 @@ bool spin(const std::atomic<uint32_t>& state, uint32_t& seen, const F& is_unchan
 bool claim(std::atomic<uint32_t>& state) {
   uint32_t seen = kIdle;
   for (;;) {
-    if (!spin(state, seen, [](uint32_t now) { return now == kIdle; })) {
+    if (!spin(state, seen, kQuietTime, [](uint32_t now) { return now == kIdle; })) {
       seen = kIdle;
       if (state.compare_exchange_strong(seen, kParked)) state.wait(kParked);
       continue;
@@ -199,7 +200,9 @@ void ThreadPool::join(int thread, Late late) {
     state.compare_exchange_strong(seen, kIdle, std::memory_order_acquire);
   }
   const auto is_busy = [](uint32_t now) { return now != kIdle && now != kParked; };
-  while (!spin(state, seen, is_busy)) {
+  // A thread that has not come may be waiting for this very CPU.
+  const auto quiet = (seen & ~kAwaited) == kOffered ? std::chrono::microseconds(0) : kQuietTime;
+  while (!spin(state, seen, quiet, is_busy)) {
     if (state.compare_exchange_strong(seen, seen | kAwaited)) state.wait(seen | kAwaited);
   }
 }

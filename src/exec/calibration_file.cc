@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -29,8 +30,11 @@ constexpr double kMostMicroseconds = 1e9;
 constexpr double kMostSize = 1e18;
 constexpr int64_t kMostThreads = 1 << 20;
 
-constexpr DType kTypes[] = {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64,
-                            DType::i32, DType::i16, DType::i8,  DType::u8,   DType::boolean};
+constexpr auto kTypes = [] {
+  std::array<DType, kDTypeCount> types{};
+  for (size_t i = 0; i < types.size(); ++i) types[i] = static_cast<DType>(i);
+  return types;
+}();
 
 /// An object of the file and where it stands, for messages.
 class Reader {

@@ -92,6 +92,13 @@ Work work_of(const Op& op, std::span<const Tensor> inputs, const Tensor& output)
   return work;
 }
 
+namespace {
+/// The type whose measures stand for this one's: the k formats and their like cost about what q4_k does.
+DType measured_type(DType type) {
+  return is_block_dtype(type) && type != DType::q8_0 ? DType::q4_k : type;
+}
+}  // namespace
+
 DType weight_type(const Op& op, std::span<const Tensor> inputs) {
   if (const auto weight = linear_weight(op)) return inputs[weight->input].dtype;
   if ((op.name() == "embedding" || op.name() == "attention") && inputs.size() > 1) return inputs[1].dtype;
@@ -109,7 +116,7 @@ std::string_view weight_layout(const Op& op, std::span<const Tensor> inputs) {
 const KernelCosts* find_costs(const DeviceCosts& costs, const backend::Kernel& kernel, const Op& op,
                               std::span<const Tensor> inputs) {
   if (costs.kernels.empty()) return nullptr;
-  const DType type = weight_type(op, inputs);
+  const DType type = measured_type(weight_type(op, inputs));
   const std::string_view layout = weight_layout(op, inputs);
   const bool is_linear = linear_weight(op).has_value();
   const bool is_decode = kernel.name.ends_with("decode");
@@ -147,7 +154,7 @@ double predict_us(const DeviceCosts& costs, const backend::Kernel& kernel, const
     gflops = own->gflops.at(rows_of(output));
   } else {
     gbps = costs.gbps.at(set);
-    const DType type = weight_type(op, inputs);
+    const DType type = measured_type(weight_type(op, inputs));
     for (const TypeRate& rate : costs.gflops) {
       if (gflops == 0 || rate.dtype == type) gflops = rate.gflops;
     }

@@ -124,6 +124,10 @@ class Calibrator {
         linear_prefill(dtype, order);
       }
     }
+    for (DType dtype : {DType::q8_0, DType::q4_k}) {
+      linear_decode(dtype, WeightOrder::out_in);
+      linear_prefill(dtype, WeightOrder::out_in);
+    }
     for (int64_t head_dim : {64, 128}) {
       attention_decode(head_dim);
       attention_prefill(head_dim);

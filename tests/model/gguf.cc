@@ -128,8 +128,8 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, GgufModels,
                            return name;
                          });
 
-/// The same file with every tensor decoded to f32.
-std::string decoded(const format::GgufFiles& files) {
+/// The same file with every tensor decoded to f32, but for one that becomes zeros of q8_0.
+std::string decoded(const format::GgufFiles& files, std::string_view in_blocks = {}) {
   format::GgufBytes copy;
   for (const std::string_view key : files.metadata.keys()) {
     const auto bytes = files.metadata.encoded(key);
@@ -139,14 +139,41 @@ std::string decoded(const format::GgufFiles& files) {
     copy.raw_entry(key, type, value.substr(sizeof type));
   }
   for (const format::Tensor& tensor : files.tensors) {
+    const std::vector<uint64_t> dimensions(tensor.shape.rbegin(), tensor.shape.rend());
+    if (tensor.name == in_blocks) {
+      const std::string zeros(static_cast<size_t>(dtype_bytes(DType::q8_0, tensor.elements())), 0);
+      copy.tensor(tensor.name, dimensions, *format::gguf_type_id(DType::q8_0), zeros);
+      continue;
+    }
     std::string values;
     for (int64_t i = 0; i < tensor.elements(); ++i) {
       values += format::little_endian(dtype::value_at(tensor.dtype, tensor.bytes.data(), i));
     }
-    const std::vector<uint64_t> dimensions(tensor.shape.rbegin(), tensor.shape.rend());
     copy.tensor(tensor.name, dimensions, *format::gguf_type_id(DType::f32), values);
   }
   return copy.bytes();
+}
+
+TEST(GgufModel, NormsInBlocksAreUnsupported) {
+  const format::TempFolder folder;
+  const auto files = format::GgufFiles::open((models() / "llama/llama3/model.gguf").string());
+  const std::string path = folder.write("m.gguf", decoded(files, "blk.1.attn_norm.weight"));
+  format::expect_error(ErrorCode::unsupported,
+                       "m.gguf: tensor 'model.layers.1.input_layernorm.weight': expected f32, f16 or bf16, "
+                       "found q8_0",
+                       [&] { open_model(path); });
+}
+
+TEST(GgufModel, MissingTensorIsNamedAsTheArchitectureKnowsIt) {
+  const format::TempFolder folder;
+  const auto files = format::GgufFiles::open((models() / "llama/llama3/model.gguf").string());
+  std::string bytes = decoded(files);
+  // Of the same length, so that nothing else moves.
+  const std::string_view known = "blk.1.attn_norm.weight";
+  bytes.replace(bytes.find(known), known.size(), "blk.1.attn_sink.weight");
+  const std::string path = folder.write("m.gguf", bytes);
+  format::expect_error(ErrorCode::not_found, "tensor 'model.layers.1.input_layernorm.weight' is missing",
+                       [&] { open_model(path); });
 }
 
 TEST(GgufModel, QuantisedWeightsComputeWhatTheirValuesDo) {

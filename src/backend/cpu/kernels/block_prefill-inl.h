@@ -72,7 +72,7 @@ HWY_INLINE VecI32 dot_decoded(VecI32 sum, VecU8 w, VecI8 x) {
 /// kInt8Outputs x kVectors vectors of a tile's rows: sums[n * width + row] += the products over `groups`
 /// groups of kQuantised inputs. values, parts: of the tile, from the pass's first input.
 template <class Kind, int kVectors>
-HWY_NOINLINE void multiply_groups(const float* values, const float* parts, int64_t width,
+HWY_NOINLINE void multiply_groups(const float* values, const float* parts,
                                   const DecodedBlocks& weights, int64_t output, int offset, int64_t groups,
                                   bool first, float* sums) {
   constexpr int kHalves = static_cast<int>(kQuantised) / Kind::kGroup;
@@ -81,6 +81,7 @@ HWY_NOINLINE void multiply_groups(const float* values, const float* parts, int64
   const F32 d;
   const I32 di;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t width = rows_of_tile();
   const uint8_t* bytes = weights.bytes + output * kBlockDepth;
   const float* scales = weights.scales + output * kPassScales;
   VecF32 acc[kInt8Outputs][kVectors];
@@ -209,7 +210,7 @@ HWY_INLINE void multiply_blocks(const PrefillJob& job, const float* tiles, const
       const float* parts = tile + job.in / 4 * width + k0 / kQuantised * kRowParts * width;
       const auto multiply = job.rows - row <= lanes ? products.multiply_half : products.multiply_tile;
       for (int64_t n = 0; n < padded; n += kInt8Outputs) {
-        multiply(values, parts, width, decoded, n, products.offset, depth / kQuantised, k0 == 0,
+        multiply(values, parts, decoded, n, products.offset, depth / kQuantised, k0 == 0,
                  sums + row * kBlockOutputs + (at + n) * width);
       }
     }

@@ -53,6 +53,7 @@ constexpr int64_t thread_floats(int64_t rows) {
 #include "backend/cpu/kernels/linear_prefill.h"
 #include "backend/cpu/kernels/norm_rows-inl.h"
 #include "backend/cpu/kernels/simd.h"
+#include "backend/cpu/kernels/weight_piece.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot::cpu::HWY_NAMESPACE {
@@ -259,8 +260,9 @@ HWY_INLINE void finish_tile(const PrefillJob& job, const PrefillPart* segments, 
 
 /// Outputs first … first + count of a part (of gated ones, of both), all rows. Blocks have at most
 /// kBlockOutputs outputs in all. scratch: thread_floats(rows).
+/// next_first: the output with which the thread's next call will probably begin.
 HWY_INLINE void multiply_block(const PrefillJob& job, const float* tiles, const PrefillPart& part,
-                               int64_t first, int64_t count, float* scratch) {
+                               int64_t first, int64_t count, int64_t next_first, float* scratch) {
   const int64_t width = rows_of_tile();
   const int64_t lanes = width / kTileVectors;
   const int64_t padded = padded_outputs(count);
@@ -275,15 +277,24 @@ HWY_INLINE void multiply_block(const PrefillJob& job, const float* tiles, const 
     for (int64_t n = 0; n < count; ++n)
       bias_block[s * padded + n] = bias->at(segments[s].first_output + first + n);
   }
+  const int64_t steps = (job.rows + width - 1) / width * (all / kOutputs);
   for (int64_t k0 = 0; k0 < job.in || k0 == 0; k0 += kDepth) {
     const int64_t depth = std::min(kDepth, job.in - k0);
     for (int64_t s = 0; s < job.segments(); ++s)
       decode_weights(segments[s], job.in, first, count, k0, depth, decoded + s * padded * kDepth);
+    WeightPiece pieces[2];
+    for (int64_t s = 0; s < job.segments(); ++s) {
+      const int64_t after = std::clamp<int64_t>(segments[s].outputs - next_first, 0, count);
+      pieces[s] = k0 + depth < job.in ? WeightPiece{&segments[s], first, count, k0 + depth, kDepth}
+                                      : WeightPiece{&segments[s], next_first, after, 0, kDepth};
+    }
+    PiecesAhead ahead(pieces, job.segments(), job.in, steps);
     for (int64_t row = 0; row < job.rows; row += width) {
       const float* tile = tiles + row * job.in + k0 * width;
       float* tile_sums = sums + row * kBlockOutputs;
       const bool half = job.rows - row <= lanes;  // the last tile's second vector may be all padding
       for (int64_t n = 0; n < all; n += kOutputs) {
+        ahead.step();
         if (half) {
           multiply<1>(tile, width, decoded + n * kDepth, depth, k0 == 0, tile_sums + n * width);
         } else {

@@ -39,8 +39,8 @@ void pack_rows(const PrefillJob& job, const float* scales, int64_t tile, int64_t
 }
 
 void prefill_block(const PrefillJob& job, const float* tiles, const PrefillPart& part, int64_t first,
-                   int64_t count, float* scratch) {
-  multiply_block(job, tiles, part, first, count, scratch);
+                   int64_t count, int64_t next_first, float* scratch) {
+  multiply_block(job, tiles, part, first, count, next_first, scratch);
 }
 
 }  // namespace ingot::cpu::HWY_NAMESPACE
@@ -134,11 +134,12 @@ void run_prefill(ThreadPool& pool, const PrefillJob& job) {
     for (; number >= blocks_of(*part); ++part) number -= blocks_of(*part);
     const int64_t first = number * block;
     const int64_t count = std::min(block, part->outputs - first);
+    const int64_t next_first = first + pool.threads() * block;  // threads take blocks in turn
     float* own = job.workspace + workspace.scratch + thread * workspace.thread;
     if (is_block_dtype(part->weight->dtype) || (job.gated && is_block_dtype(part[1].weight->dtype))) {
       prefill_coded_block(job, tiles, block_tiles, *part, first, count, own);
     } else {
-      run_block(job, tiles, *part, first, count, own);
+      run_block(job, tiles, *part, first, count, next_first, own);
     }
   });
 }
