@@ -12,6 +12,7 @@
 // clang-format on
 
 #include <algorithm>
+#include <array>
 
 #include "backend/cpu/kernels/block_products-inl.h"
 #include "backend/cpu/kernels/block_weights-inl.h"
@@ -39,15 +40,14 @@ HWY_INLINE const float* activation_groups(const QuantisedBlock& x) {
   return x.groups16;
 }
 
+#if HWY_TARGET != HWY_SCALAR
 /// The scales of the groups that the lanes of bytes kAt … belong to.
 template <int kGroup, int kAt>
 HWY_INLINE VecF32 lane_scales(const GroupScales<kGroup>& scales) {
   constexpr int kFirst = kAt / kGroup;
   const VecF32 v = scales.v[kFirst / kF32Lanes];
-  [[maybe_unused]] constexpr int kWithin = kFirst % kF32Lanes;
-#if HWY_TARGET == HWY_SCALAR
-  return v;
-#elif HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  constexpr int kWithin = kFirst % kF32Lanes;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
   alignas(64) static constexpr auto kIndices = [] {
     std::array<int32_t, kF32Lanes> indices{};
     for (int i = 0; i < kF32Lanes; ++i) indices[static_cast<size_t>(i)] = kWithin + i * 4 / kGroup;
@@ -58,6 +58,7 @@ HWY_INLINE VecF32 lane_scales(const GroupScales<kGroup>& scales) {
   return hn::Broadcast<kWithin>(v);
 #endif
 }
+#endif
 
 /// The products of one output with kRows rows, before the lanes are summed.
 template <class Block, int kRows, bool kHasDot>
@@ -99,7 +100,11 @@ class BlockDots {
           mins_[r] = hn::Add(mins_[r], scales[r].v[i]);
       }
     }
+#if HWY_TARGET == HWY_SCALAR
+    groups(base, x, stride, scales);
+#else
     steps<0>(base, x, stride, scales);
+#endif
   }
 
   HWY_INLINE void totals(VecF32* totals) const {
@@ -119,6 +124,25 @@ class BlockDots {
   }
 
  private:
+#if HWY_TARGET == HWY_SCALAR
+  /// Without vectors: a loop, which keeps the instances small.
+  void groups(const uint8_t* base, const QuantisedBlock* x, int64_t stride, const Scales* scales) {
+    uint8_t values[kSuper];
+    store_values<Block>(base, values);
+    for (int r = 0; r < kRows; ++r) {
+      for (int g = 0; g < kSuper / kGroup; ++g) {
+        const int8_t* of_row = x[r * stride].q + g * kGroup;
+        int32_t dot = 0;
+        for (int i = 0; i < kGroup; ++i) {
+          const int value = values[g * kGroup + i];
+          dot += (Weights::kIsWide ? static_cast<int8_t>(value) : value) * of_row[i];
+        }
+        VecF32& sum = sums_[r][g % kSums];
+        sum = hn::MulAdd(hn::Set(F32(), static_cast<float>(dot)), scales[r].v[g], sum);
+      }
+    }
+  }
+#else
   template <int kAt>
   HWY_INLINE void steps(const uint8_t* base, const QuantisedBlock* x, int64_t stride, const Scales* scales) {
     if constexpr (kAt < kSuper) {
@@ -151,6 +175,7 @@ class BlockDots {
       vectors<kAt + kByteLanes, kEnd>(base, x, stride, dots);
     }
   }
+#endif
 
   VecF32 sums_[kRows][kSums];
   VecF32 mins_[kRows];
@@ -173,9 +198,11 @@ HWY_NOINLINE void block_dots(const QuantisedBlock* x, int64_t stride, int64_t in
           prefetch_far(address_of(base) + ahead[o] + static_cast<uintptr_t>(line));
         dots.add(base, x + block, stride);
       }
-      if (block * kSuper < in) {
-        const PaddedWeights<Block> last(base, in - block * kSuper);
-        dots.add(last.bytes, x + block, stride);
+      if constexpr (Block::kElements < kSuper) {
+        if (block * kSuper < in) {
+          const PaddedWeights<Block> last(base, in - block * kSuper);
+          dots.add(last.bytes, x + block, stride);
+        }
       }
     }
     dots.totals(totals[o]);

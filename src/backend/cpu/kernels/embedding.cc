@@ -16,15 +16,6 @@ namespace ingot::cpu::HWY_NAMESPACE {
 
 namespace {
 
-/// The bytes of weights kAt … 256, in order.
-template <class Block, int kAt>
-HWY_INLINE void store_values(const uint8_t* base, uint8_t* to) {
-  if constexpr (kAt < kSuper) {
-    store_u8(BlockWeights<Block>::template values<kAt>(base), to + kAt);
-    store_values<Block, kAt + kByteLanes>(base, to);
-  }
-}
-
 /// The first `width` of 256 weights, a multiple of 32, as dtype::decode() has them, bit for bit: one product
 /// with the scale, then the minimum is subtracted.
 template <class Block>
@@ -33,7 +24,7 @@ HWY_INLINE void decode_super(const uint8_t* base, float* out, int width) {
   constexpr int kGroup = Weights::kGroup;
   HWY_ALIGN uint8_t values[kSuper];
   HWY_ALIGN float groups[2 * GroupScales<kGroup>::kGroups];
-  store_values<Block, 0>(base, values);
+  store_values<Block>(base, values);
   const auto scales = Weights::scales(base);
   scales.store(groups);
   const F32 d;
