@@ -46,7 +46,7 @@ std::string storyteller() {
 
 void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory) {
   verb.add_option("-m,--model", options.folder,
-                  "Hugging Face folder or GGUF file (default: the storyteller that ships)")
+                  "Hugging Face folder or GGUF file (default: storyteller)")
       ->type_name("FOLDER");
   add_number(verb, "--context", options.load.context,
              fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext), "N");

@@ -111,9 +111,12 @@ PlannedLaunch plan_launch(const Plan& plan, std::span<const Device> devices, Val
   if (device.costs != nullptr)
     launch.predicted_us = predict_us(*device.costs, *launch.kernel, *node.op, shapes, output, working_set);
   if (launch.kernel->workspace_bytes != nullptr) {
+    std::vector<graph::Tensor> results;
+    for (const graph::Result& result : node.op->results(types))
+      results.push_back({nullptr, result.type.dtype, result.type.bind(plan.bucket)});
     launch.workspace_bytes = launch.kernel->workspace_bytes(
         *device.backend,
-        {.op = node.op.get(), .inputs = shapes, .output = output, .results = {}, .workspace = {}});
+        {.op = node.op.get(), .inputs = shapes, .output = output, .results = results, .workspace = {}});
   }
   return launch;
 }

@@ -15,6 +15,7 @@
 #include "exec/check_plan.h"
 #include "exec/random_graph.h"
 #include "exec/runner.h"
+#include "format/hf_folder.h"
 #include "graph/evaluate.h"
 #include "graph/ops/add.h"
 #include "graph/ops/concat.h"

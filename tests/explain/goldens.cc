@@ -10,6 +10,7 @@
 
 #include "backend/registry.h"
 #include "exec/explain.h"
+#include "format/hf_folder.h"
 #include "model/model.h"
 #include "serve/stepper.h"
 

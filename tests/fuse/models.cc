@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "format/hf_folder.h"
 #include "fuse/fuse.h"
 #include "graph/print.h"
 #include "model/model.h"
