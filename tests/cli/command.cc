@@ -124,8 +124,8 @@ void Process::close_input() {
 void Process::close_output() {
   close_fd(out_);
 }
-void Process::interrupt() const {
-  ::kill(pid_, SIGINT);
+void Process::interrupt(int signal) const {
+  ::kill(pid_, signal);
 }
 
 void Process::pump(int timeout_ms) {

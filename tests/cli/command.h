@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -47,7 +48,7 @@ class Process {
   void close_input();
   /// Closes this end of standard output, as a pager does that has seen enough.
   void close_output();
-  void interrupt() const;
+  void interrupt(int signal = SIGINT) const;
   /// Reads until standard output (or error) holds `text`, or the process ends, or the time is over.
   bool wait_for_output(std::string_view text, double seconds = 60);
   bool wait_for_error(std::string_view text, double seconds = 60);
