@@ -19,8 +19,8 @@ def run(*command: str) -> dict:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def row(name: str, size: int, bits: float, perplexity: float, published: float, held: str) -> str:
-    loss = 100 * (perplexity / published - 1)
+def row(name: str, size: int, bits: float, perplexity: float, first: float, held: str) -> str:
+    loss = 100 * (perplexity / first - 1)
     return f"| {name} | {size / 2**20:.1f} | {bits:.2f} | {perplexity:.3f} | {loss:+.2f} % | {held} |"
 
 
@@ -32,16 +32,15 @@ def main() -> None:
     options = parser.parse_args()
     print("| type | file, MiB | bits a weight | perplexity | change | what the file holds |")
     print("|---|---|---|---|---|---|")
-    published = run(options.ingot, "perplexity", options.text, "-m", options.model, "--json")["perplexity"]
-    size = sum(file.stat().st_size for file in Path(options.model).glob("*.safetensors"))
-    print(row("as published", size, 16, published, published, "safetensors, bf16"), flush=True)
+    first = None  # of the first type, f32, with which the others are compared: the same tokens are scored
     with tempfile.TemporaryDirectory() as folder:
         for name in TYPES:
             file = f"{folder}/{name}.gguf"
             made = run(options.ingot, "quantize", options.model, file, "--type", name, "--json")
             found = run(options.ingot, "perplexity", options.text, "-m", file, "--json")["perplexity"]
+            first = first or found
             held = ", ".join(f"{of['tensors']} {dtype}" for dtype, of in made["types"].items())
-            print(row(name, made["output_bytes"], made["bits_per_weight"], found, published, held), flush=True)
+            print(row(name, made["output_bytes"], made["bits_per_weight"], found, first, held), flush=True)
             Path(file).unlink()
 
 
