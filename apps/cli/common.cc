@@ -45,8 +45,7 @@ std::string storyteller() {
 }
 
 void add_model_options(CLI::App& verb, ModelOptions& options, bool* tell_memory) {
-  verb.add_option("-m,--model", options.folder,
-                  "Hugging Face folder or GGUF file (default: storyteller)")
+  verb.add_option("-m,--model", options.folder, "Hugging Face folder or GGUF file (default: storyteller)")
       ->type_name("FOLDER");
   add_number(verb, "--context", options.load.context,
              fmt::format("tokens of context (default: the model's own, at most {})", kDefaultContext), "N");

@@ -138,7 +138,8 @@ BenchResult LLM::bench(const BenchOptions& options) {
   for (int64_t from = 0; from < prompt; from += stepper.limits().prefill_tokens) {
     const int64_t to = std::min(prompt, from + stepper.limits().prefill_tokens);
     // Attention's cost is counted for full contexts; a prompt's rows see half of their own chunk on average.
-    flops += exec::step_flops(prefill_plan, step_dims(to - from, from + (to - from) / 2, to == prompt ? 1 : 0));
+    flops +=
+        exec::step_flops(prefill_plan, step_dims(to - from, from + (to - from) / 2, to == prompt ? 1 : 0));
   }
   const double kv_bytes = static_cast<double>(impl_->model->kv_layout().token_bytes()) *
                           (static_cast<double>(prompt) + static_cast<double>(generate) / 2);

@@ -198,7 +198,8 @@ class Calibrator {
     };
     KernelProbes probes;
     // The least width there is, or that blocks allow.
-    probes.small = probe(of(1, std::max<int64_t>(64, block_of(dtype).elements)), StepClass::prefill, kSets[0]);
+    probes.small =
+        probe(of(1, std::max<int64_t>(64, block_of(dtype).elements)), StepClass::prefill, kSets[0]);
     add_sets(probes, of(1, 1024), StepClass::prefill);
     // Launches of a millisecond: longer ones are seldom undisturbed on a busy machine.
     for (int64_t rows : {1, 4, 16, 32, 64, 256})

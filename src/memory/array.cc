@@ -16,8 +16,8 @@ void require_whole_blocks(DType dtype, const Shape& shape) {
   const int64_t block = block_of(dtype).elements;
   const int64_t width = shape.rank() == 0 ? 1 : shape[-1];
   if (width % block == 0) return;
-  fail(ErrorCode::invalid_argument, "array: expected a last dimension in blocks of {} for {}, found {}", block,
-       to_string(dtype), to_string(shape));
+  fail(ErrorCode::invalid_argument, "array: expected a last dimension in blocks of {} for {}, found {}",
+       block, to_string(dtype), to_string(shape));
 }
 
 // Bytes of an array that is to be made; a shape's element count fits an int64_t, its bytes may not.

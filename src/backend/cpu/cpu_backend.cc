@@ -35,7 +35,9 @@ CpuBackend::CpuBackend(ThreadTeam team)
               .notes = std::move(team.notes)} {}
 
 backend::Peaks CpuBackend::measure_peaks() {
-  return {.read_gbps = measure_read_gbps(pool_), .f32_gflops = measure_f32_gflops(pool_), .int8_gops = measure_int8_gops(pool_)};
+  return {.read_gbps = measure_read_gbps(pool_),
+          .f32_gflops = measure_f32_gflops(pool_),
+          .int8_gops = measure_int8_gops(pool_)};
 }
 
 void CpuBackend::copy(void* to, const void* from, size_t bytes) {

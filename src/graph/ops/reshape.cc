@@ -15,7 +15,7 @@ class ReshapeOp final : public Op {
 
   TensorType infer(std::span<const TensorType> inputs) const override {
     expect_inputs(*this, inputs, 1, 1);
-  expect_single_values(*this, inputs[0]);
+    expect_single_values(*this, inputs[0]);
     const TensorType out{inputs[0].dtype, dims_};
     if (out.rank() > Shape::kMaxRank) {
       fail(ErrorCode::invalid_argument, "reshape: expected at most {} dimensions, found {}", Shape::kMaxRank,

@@ -16,7 +16,7 @@ class TransposeOp final : public Op {
 
   TensorType infer(std::span<const TensorType> inputs) const override {
     expect_inputs(*this, inputs, 1, 1);
-  expect_single_values(*this, inputs[0]);
+    expect_single_values(*this, inputs[0]);
     uint32_t seen = 0;
     for (int axis : order_) {
       if (axis >= 0 && axis < inputs[0].rank()) seen |= 1U << axis;
