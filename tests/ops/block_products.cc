@@ -1,6 +1,7 @@
 // Products with block formats against a scalar emulation of exactly their arithmetic: rows rounded to 8-bit
 // integers, 32 with one scale, exact products, and sums in f64. What the op cases' tolerance for 8-bit
 // activations would let pass, one wrong weight of a few hundred, does not pass here.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -30,6 +31,12 @@ std::vector<double> rounded_row(const float* x, int64_t width) {
   return rounded;
 }
 
+float value_at(const std::vector<std::byte>& floats, int64_t i) {
+  float value = 0;
+  std::memcpy(&value, floats.data() + static_cast<size_t>(i) * sizeof(value), sizeof(value));
+  return value;
+}
+
 class BlockProducts : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { cpu::use_simd_target_for_test(GetParam()); }
@@ -50,11 +57,12 @@ TEST_P(BlockProducts, AreExactButForTheSumsOfGroups) {
       if (!is_block_dtype(weight.dtype)) continue;
       SCOPED_TRACE(op_case.name);
       seen.insert(weight.dtype);
-      const std::vector<std::byte> bytes = run_case(*device, built, StepClass::decode);
       const int64_t in = x.shape[1];
       const int64_t out = weight.shape[0];
       std::vector<double> weights(static_cast<size_t>(out * in));
       for (int64_t i = 0; i < out * in; ++i) weights[static_cast<size_t>(i)] = weight.at(i);
+      const std::vector<std::byte> of_prompt = run_case(*device, built, StepClass::prefill);
+      const std::vector<std::byte> of_decode = run_case(*device, built, StepClass::decode);
       for (int64_t r = 0; r < x.shape[0]; ++r) {
         const std::vector<double> rounded = rounded_row(x.f32() + r * in, in);
         for (int64_t n = 0; n < out; ++n) {
@@ -65,10 +73,11 @@ TEST_P(BlockProducts, AreExactButForTheSumsOfGroups) {
             sum += term;
             magnitude += std::abs(term);
           }
-          float found = 0;
-          std::memcpy(&found, bytes.data() + static_cast<size_t>(r * out + n) * sizeof(float), sizeof(found));
           // Of 1000 terms a wrong one is off by about 1e-4 of the magnitude.
-          ASSERT_NEAR(found, sum, 2e-6 * magnitude) << "row " << r << ", output " << n;
+          const double allowed = 2e-6 * magnitude;
+          ASSERT_NEAR(value_at(of_decode, r * out + n), sum, allowed) << "row " << r << ", output " << n;
+          ASSERT_NEAR(value_at(of_prompt, r * out + n), sum, allowed)
+              << "prompt, row " << r << ", output " << n;
         }
       }
     }
@@ -80,7 +89,7 @@ TEST_P(BlockProducts, AreExactButForTheSumsOfGroups) {
 }
 
 /// A linear of one row of `width` ones but for the given value, with a weight of q8_0.
-float product_with(backend::Backend& device, int64_t width, float value, int64_t at) {
+float product_with(backend::Backend& device, StepClass step, int64_t width, float value, int64_t at) {
   const opcases::OpCase op_case{.name = "linear/one_value",
                                 .dims =
                                     [] {
@@ -97,20 +106,20 @@ float product_with(backend::Backend& device, int64_t width, float value, int64_t
                                                            b.weight(DType::q8_0, {1, width}), std::nullopt,
                                                            graph::WeightOrder::out_in);
                                     }};
-  const std::vector<std::byte> bytes = run_case(device, build(op_case), StepClass::decode);
-  float found = 0;
-  std::memcpy(&found, bytes.data(), sizeof(found));
-  return found;
+  return value_at(run_case(device, build(op_case), step), 0);
 }
 
 TEST_P(BlockProducts, OfValuesThatAreNotFiniteAreNotFinite) {
   const auto device = backend::make_backend("cpu", {.threads = 1});
-  for (int64_t at : {0, 17, 31, 300}) {
-    EXPECT_FALSE(std::isfinite(product_with(*device, 320, NAN, at))) << at;
-    EXPECT_FALSE(std::isfinite(product_with(*device, 320, INFINITY, at))) << at;
-    EXPECT_FALSE(std::isfinite(product_with(*device, 320, -INFINITY, at))) << at;
-    EXPECT_TRUE(std::isfinite(product_with(*device, 320, 1e30F, at))) << at;
-    EXPECT_TRUE(std::isfinite(product_with(*device, 320, 1e-40F, at))) << at;
+  for (StepClass step : {StepClass::prefill, StepClass::decode}) {
+    for (int64_t at : {0, 17, 31, 300}) {
+      SCOPED_TRACE(fmt::format("{} at {}", step == StepClass::prefill ? "prefill" : "decode", at));
+      EXPECT_FALSE(std::isfinite(product_with(*device, step, 320, NAN, at)));
+      EXPECT_FALSE(std::isfinite(product_with(*device, step, 320, INFINITY, at)));
+      EXPECT_FALSE(std::isfinite(product_with(*device, step, 320, -INFINITY, at)));
+      EXPECT_TRUE(std::isfinite(product_with(*device, step, 320, 1e30F, at)));
+      EXPECT_TRUE(std::isfinite(product_with(*device, step, 320, 1e-40F, at)));
+    }
   }
 }
 

@@ -15,7 +15,6 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "backend/cpu/kernels/block_prefill.h"
 #include "backend/cpu/kernels/int8_dot-inl.h"
@@ -30,16 +29,20 @@ HWY_INLINE void quantise_row(const float* x, int64_t depth, int8_t* values, floa
   const I32 di;
   const hn::Rebind<int8_t, F32> bytes;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits, ties to even, on every target.
+  const auto magic = hn::Set(d, 0x1.8p23F);
   for (int64_t b = 0; b < depth; b += kQuantised) {
     // Magnitudes compare as their bits do, NaN above infinity: a NaN becomes the scale and thus the sum.
     auto most = hn::Zero(di);
     for (int64_t k = 0; k < kQuantised; k += lanes)
       most = hn::Max(most, hn::And(hn::BitCast(di, hn::LoadU(d, x + b + k)), hn::Set(di, 0x7fffffff)));
     const float amax = hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(di, most)));
-    scales[b / kQuantised] = amax / 127;
-    const auto inverse = hn::Set(d, amax > 0 ? std::min(127 / amax, std::numeric_limits<float>::max()) : 0);
+    const bool is_zero = amax < 0x1p-100F;  // below, 127 / amax would be infinite
+    scales[b / kQuantised] = is_zero ? 0 : amax / 127;
+    const auto inverse = hn::Set(d, is_zero ? 0 : 127 / amax);
     for (int64_t k = 0; k < kQuantised; k += lanes) {
-      const auto q = hn::NearestInt(hn::Mul(hn::LoadU(d, x + b + k), inverse));
+      const auto shifted = hn::Add(hn::Mul(hn::LoadU(d, x + b + k), inverse), magic);
+      const auto q = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, magic));
       hn::StoreU(hn::DemoteTo(bytes, q), bytes, values + b + k);
     }
   }
