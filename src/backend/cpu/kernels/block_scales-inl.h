@@ -79,7 +79,7 @@ using U32x4 = hn::FixedTag<uint32_t, 4>;
 /// stores that have just been made without waiting for them.
 template <class At>
 HWY_INLINE hn::Vec<U16x8> eight_u16(const At& at) {
-#if HWY_ARCH_X86
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
   const auto s = [&](int i) HWY_ATTR { return static_cast<short>(at(i)); };
   return hn::Vec<U16x8>{_mm_set_epi16(s(7), s(6), s(5), s(4), s(3), s(2), s(1), s(0))};
 #else
