@@ -96,7 +96,7 @@ class Program {
     }
   }
   void run() {
-    backend_.submit(kernels_, launches_);
+    backend_.submit({.kernels = kernels_, .launches = launches_});
     backend_.synchronize();
   }
   size_t launches() const { return launches_.size(); }

@@ -62,7 +62,7 @@ class Launches {
     for (size_t i = 0; i < graph_.nodes().size(); ++i) add_launch(i);
   }
   void run() {
-    cpu().submit(kernels_, launches_);
+    cpu().submit({.kernels = kernels_, .launches = launches_});
     cpu().synchronize();
   }
   double flops() const { return flops_; }

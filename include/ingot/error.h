@@ -18,6 +18,7 @@ enum class ErrorCode {
   unsupported,       // well-formed input that Ingot does not handle
   out_of_memory,     // a pool, cache or context that is full
   io,                // the operating system refused a read or a mapping
+  device_failed,     // a device reported an error, or is lost
   internal,          // a broken invariant: a bug in Ingot
 };
 

@@ -1,10 +1,12 @@
 // The interface between plans and devices: a device, its memory, and a table of kernels.
 //
-// Kernels are plain functions on addresses and sizes. A backend is used by one runner at a time.
+// Kernels are plain functions on addresses and sizes. A backend is used by one runner at a time. What is
+// submitted to one backend runs in the order of the calls.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,6 +53,27 @@ struct Kernel {
   /// Where a thread of the host begins to read weights, or null: the launches before it may ask for them
   /// while the thread has nothing else to do. Null: the kernel reads none, or the device has no use for it.
   const void* (*first_weights)(const Backend& backend, const Launch& launch, int thread) = nullptr;
+  /// What the kernel rounds operands to before it multiplies them, as the largest relative error: 0 for those
+  /// that keep f32, 2^-9 for bf16. Op cases allow for it.
+  double rounding = 0;
+};
+
+/// Bytes to bring from one address to another.
+struct Copy {
+  void* to = nullptr;
+  const void* from = nullptr;
+  size_t bytes = 0;
+};
+
+/// A part of a plan: copies, then launches, then copies. Host memory that it names is from allocate_host().
+struct Slice {
+  std::span<const Copy> copies_in = {};
+  std::span<const Kernel* const> kernels;  // [i] belongs to launches[i]
+  std::span<const Launch> launches;
+  std::span<const Copy> copies_out = {};
+  /// Equal ids of one backend stand for equal kernels, addresses and shapes: a device may record the slice
+  /// and repeat it. 0: never submitted again.
+  uint64_t id = 0;
 };
 
 struct Limits {
@@ -58,6 +81,7 @@ struct Limits {
   int threads = 1;                      // host threads that take part; 1 for devices
   int64_t memory_bytes = 0;             // what the device has in all
   bool shares_host_memory = true;       // host and device read and write each other's bytes in place
+  bool records_slices = false;          // repeats slices of equal ids: steps gain by having few different sizes
   std::string instruction_set = {};     // that the kernels run with, where a device has several: "AVX3"
   std::vector<std::string> notes = {};  // what was asked of the device and is not so: a sentence each
 };
@@ -82,19 +106,31 @@ class Backend {
   /// Device memory from the backend's pool. Errors: out_of_memory.
   virtual PooledBuffer allocate(size_t bytes) = 0;
   virtual BufferPoolStatistics pool_statistics() const = 0;
-  /// The device's address for host bytes that outlive every plan: the weights. Unified memory: the same.
-  virtual const void* import_host(const void* data, size_t bytes) = 0;
-  /// Copies between host and device addresses.
+  /// Host memory that the device copies from and to while the host goes on. Errors: out_of_memory.
+  virtual PooledBuffer allocate_host(size_t bytes) = 0;
+  /// The device's address for host bytes that stay as they are while the result lives: the weights. Unified
+  /// memory: the same. The bytes may still be on their way; the next submit waits for them. Errors:
+  /// out_of_memory.
+  virtual std::shared_ptr<const void> import_host(const void* data, size_t bytes) = 0;
+  /// Copies between host and device addresses, after all that was submitted; done when it returns.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  /// Sets device bytes to zero, in order.
+  virtual void zero(void* data, size_t bytes) = 0;
 
   /// The first row of the table that supports the query, or null.
   virtual const Kernel* find_kernel(const KernelQuery& query) const = 0;
   /// Every row, for listings.
   virtual std::span<const Kernel> kernels() const = 0;
-  /// Runs a plan slice in order. `kernels[i]` belongs to `launches[i]`.
-  virtual void submit(std::span<const Kernel* const> kernels, std::span<const Launch> launches) = 0;
+  /// Runs a slice after all that was submitted before. May return while it runs; the launches' tensors may
+  /// change then, the bytes they refer to not. Returns a ticket for wait(). Errors: device_failed, by now or
+  /// at a later call.
+  virtual uint64_t submit(const Slice& slice) = 0;
+  /// Returns when the slice of this ticket, and so all before it, is done.
+  virtual void wait(uint64_t ticket) = 0;
   /// Returns when all submitted work is done. Errors of the device surface here.
   virtual void synchronize() = 0;
+  /// Runs the launches of a slice once and measures each on its own: microseconds.
+  virtual void profile(const Slice& slice, std::span<double> launch_us);
 };
 
 }  // namespace ingot::backend

@@ -16,6 +16,8 @@ std::string_view to_string(ErrorCode code) {
       return "out_of_memory";
     case ErrorCode::io:
       return "io";
+    case ErrorCode::device_failed:
+      return "device_failed";
     case ErrorCode::internal:
       return "internal";
   }

@@ -109,7 +109,7 @@ double TimedCase::batch_us(size_t copies, size_t launches) {
   }
   const std::vector<const backend::Kernel*> kernels(launches, kernel_);
   const Clock::time_point start = Clock::now();
-  backend_.submit(kernels, all);
+  backend_.submit({.kernels = kernels, .launches = all});
   backend_.synchronize();
   return us_since(start) / static_cast<double>(launches);
 }

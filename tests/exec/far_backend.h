@@ -29,14 +29,16 @@ class FarBackend final : public backend::Backend {
     return buffer;
   }
   BufferPoolStatistics pool_statistics() const override { return cpu_.pool_statistics(); }
-  const void* import_host(const void* data, size_t bytes) override {
+  PooledBuffer allocate_host(size_t bytes) override { return cpu_.allocate_host(bytes); }
+  std::shared_ptr<const void> import_host(const void* data, size_t bytes) override {
     // An address may come again with other bytes, once the graph that had it is gone.
     const auto* first = static_cast<const std::byte*>(data);
     const auto entry = imported_.try_emplace(data).first;
     if (!std::equal(entry->second.begin(), entry->second.end(), first, first + bytes))
       entry->second.assign(first, first + bytes);
-    return entry->second.data();
+    return {std::shared_ptr<const void>(), entry->second.data()};
   }
+  void zero(void* data, size_t bytes) override { cpu_.zero(data, bytes); }
   void copy(void* to, const void* from, size_t bytes) override {
     if (bytes > 0) std::memcpy(to, from, bytes);
     ++copies_;
@@ -45,11 +47,12 @@ class FarBackend final : public backend::Backend {
     return cpu_.find_kernel(query);
   }
   std::span<const backend::Kernel> kernels() const override { return cpu_.kernels(); }
-  void submit(std::span<const backend::Kernel* const> kernels,
-              std::span<const backend::Launch> launches) override {
-    cpu_.submit(kernels, launches);
-    launches_ += launches.size();
+  uint64_t submit(const backend::Slice& slice) override {
+    copies_ += slice.copies_in.size() + slice.copies_out.size();
+    launches_ += slice.launches.size();
+    return cpu_.submit(slice);
   }
+  void wait(uint64_t ticket) override { cpu_.wait(ticket); }
   void synchronize() override {}
 
   size_t launches() const { return launches_; }

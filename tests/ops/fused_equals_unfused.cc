@@ -28,7 +28,7 @@ void launch_node(Backend& backend, const Graph& graph, const Node& node, const s
   const size_t bytes = kernel->workspace_bytes != nullptr ? kernel->workspace_bytes(backend, launch) : 0;
   const PooledBuffer workspace = backend.allocate(bytes);
   launch.workspace = {static_cast<std::byte*>(workspace.data()), bytes};
-  backend.submit({&kernel, 1}, {&launch, 1});
+  backend.submit({.kernels = {&kernel, 1}, .launches = {&launch, 1}});
   backend.synchronize();
 }
 

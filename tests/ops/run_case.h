@@ -142,7 +142,7 @@ inline std::vector<std::byte> run_op(Backend& backend, const BuiltCase& built,
       kernel->workspace_bytes != nullptr ? kernel->workspace_bytes(backend, launch) : 0;
   Guarded workspace(backend, workspace_bytes);
   launch.workspace = {static_cast<std::byte*>(workspace.data()), workspace_bytes};
-  backend.submit({&kernel, 1}, {&launch, 1});
+  backend.submit({.kernels = {&kernel, 1}, .launches = {&launch, 1}});
   backend.synchronize();
   workspace.read();
   for (size_t i = 0; i < inputs.size(); ++i) {

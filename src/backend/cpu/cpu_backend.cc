@@ -44,6 +44,10 @@ void CpuBackend::copy(void* to, const void* from, size_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
+void CpuBackend::zero(void* data, size_t bytes) {
+  if (bytes > 0) std::memset(data, 0, bytes);
+}
+
 const backend::Kernel* CpuBackend::find_kernel(const backend::KernelQuery& query) const {
   for (const backend::Kernel& kernel : kernel_table()) {
     if (kernel.op == query.op.name() && kernel.supports(query)) return &kernel;
@@ -55,8 +59,10 @@ std::span<const backend::Kernel> CpuBackend::kernels() const {
   return kernel_table();
 }
 
-void CpuBackend::submit(std::span<const backend::Kernel* const> kernels,
-                        std::span<const backend::Launch> launches) {
+uint64_t CpuBackend::submit(const backend::Slice& slice) {
+  for (const backend::Copy& in : slice.copies_in) copy(in.to, in.from, in.bytes);
+  const auto kernels = slice.kernels;
+  const auto launches = slice.launches;
   size_t next = 0;
   for (size_t i = 0; i < launches.size(); ++i) {
     next = std::max(next, i + 1);
@@ -66,6 +72,8 @@ void CpuBackend::submit(std::span<const backend::Kernel* const> kernels,
     kernels[i]->launch(*this, launches[i]);
   }
   next_kernel_ = nullptr;
+  for (const backend::Copy& out : slice.copies_out) copy(out.to, out.from, out.bytes);
+  return 0;
 }
 
 }  // namespace ingot::cpu

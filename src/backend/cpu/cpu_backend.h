@@ -23,13 +23,17 @@ class CpuBackend final : public backend::Backend {
   backend::Peaks measure_peaks() override;
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
-  const void* import_host(const void* data, size_t /*bytes*/) override { return data; }
+  PooledBuffer allocate_host(size_t bytes) override { return memory_.acquire(bytes); }
+  std::shared_ptr<const void> import_host(const void* data, size_t /*bytes*/) override {
+    return {std::shared_ptr<const void>(), data};  // the same bytes, whose owner is the caller's concern
+  }
   void copy(void* to, const void* from, size_t bytes) override;
+  void zero(void* data, size_t bytes) override;
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
   std::span<const backend::Kernel> kernels() const override;
-  void submit(std::span<const backend::Kernel* const> kernels,
-              std::span<const backend::Launch> launches) override;
-  void synchronize() override {}  // submit() returns when the work is done
+  uint64_t submit(const backend::Slice& slice) override;
+  void wait(uint64_t /*ticket*/) override {}  // submit() returns when the work is done
+  void synchronize() override {}
 
   /// Where `thread` will begin to read weights in the launches that come after the current one; null where
   /// that is not known. For kernels, on the pool's threads.

@@ -25,10 +25,11 @@ const backend::Kernel* NullBackend::find_kernel(const backend::KernelQuery& quer
   return nullptr;
 }
 
-void NullBackend::submit(std::span<const backend::Kernel* const> kernels,
-                         std::span<const backend::Launch> launches) {
-  for (size_t i = 0; i < launches.size(); ++i) kernels[i]->launch(*this, launches[i]);
-  launches_ += static_cast<int64_t>(launches.size());
+uint64_t NullBackend::submit(const backend::Slice& slice) {
+  copies_ += static_cast<int64_t>(slice.copies_in.size() + slice.copies_out.size());
+  for (size_t i = 0; i < slice.launches.size(); ++i) slice.kernels[i]->launch(*this, slice.launches[i]);
+  launches_ += static_cast<int64_t>(slice.launches.size());
+  return 0;
 }
 
 }  // namespace ingot::null

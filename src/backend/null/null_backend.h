@@ -31,12 +31,16 @@ class NullBackend final : public backend::Backend {
   backend::Peaks measure_peaks() override { return options_.peaks; }
   PooledBuffer allocate(size_t bytes) override { return memory_.acquire(bytes); }
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
-  const void* import_host(const void* data, size_t /*bytes*/) override { return data; }
+  PooledBuffer allocate_host(size_t bytes) override { return memory_.acquire(bytes); }
+  std::shared_ptr<const void> import_host(const void* data, size_t /*bytes*/) override {
+    return {std::shared_ptr<const void>(), data};
+  }
   void copy(void*, const void*, size_t) override { ++copies_; }
+  void zero(void*, size_t) override {}
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
   std::span<const backend::Kernel> kernels() const override { return kernels_; }
-  void submit(std::span<const backend::Kernel* const> kernels,
-              std::span<const backend::Launch> launches) override;
+  uint64_t submit(const backend::Slice& slice) override;
+  void wait(uint64_t /*ticket*/) override {}
   void synchronize() override {}
 
   /// Launches submitted so far.
