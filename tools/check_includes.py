@@ -61,7 +61,7 @@ def permitted(folder: str, path: Path) -> set:
     if folder == "include/ingot":
         return {folder}
     if folder == "src/dtype" or path.suffix in DEVICE_SUFFIXES:
-        return {folder, "src/dtype"}
+        return {folder, "src/dtype", "include/ingot"}
     if folder == "src/base":
         return set(EVERYONE)
     reached, waiting = set(EVERYONE), [folder]
