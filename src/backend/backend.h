@@ -93,6 +93,25 @@ struct Peaks {
   double int8_gops = 0;   // the same of 8-bit integers: what weights in blocks are multiplied with
 };
 
+/// What a device takes beside its kernels, measured. Empty where there is nothing of the kind.
+struct Overheads {
+  struct Allocation {  // a pair of allocate and free
+    size_t bytes = 0;
+    double driver_us = 0;
+    double pool_us = 0;
+  };
+  struct TransferRate {  // from and to pinned host memory
+    size_t bytes = 0;
+    double to_device_gbps = 0;
+    double from_device_gbps = 0;
+  };
+  std::vector<Allocation> allocations;
+  std::vector<TransferRate> transfers;
+  double creation_ms = 0;      // of the backend, as it started
+  double empty_launch_us = 0;  // a kernel that does nothing, launched and waited for
+  double replay_us = 0;        // of each kernel in a recorded slice of many empty ones
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -102,6 +121,8 @@ class Backend {
   virtual Limits limits() const = 0;
   /// Measures now, in about a second.
   virtual Peaks measure_peaks() = 0;
+  /// Measures now, in a few seconds.
+  virtual Overheads measure_overheads() { return {}; }
 
   /// Device memory from the backend's pool. Errors: out_of_memory.
   virtual PooledBuffer allocate(size_t bytes) = 0;
