@@ -54,6 +54,7 @@ class FailureList {
       std::string message = results.GetTestPartResult(i).summary();
       message.erase(std::min(message.find("\nGoogle Test trace:"), message.size()));
       std::replace(message.begin(), message.end(), '\n', ' ');
+      if (message.starts_with("Failed ")) message.erase(0, 7);
       text += (text.empty() ? "" : "; ") + message.substr(0, 200);
     }
     if (results.size() > 2) text += fmt::format("; and {} more", results.size() - 2);
