@@ -99,7 +99,6 @@ void Engine::add_part(Sequence& sequence, std::span<const int32_t> tokens) {
   part.counts_row = sequence.request.sampling.has_penalties() ? sequence.slot : -1;
   scheduled_.push_back(&sequence);
   step_.push_back(part);
-  sequence.cached = end;
 }
 
 /// Prompts first, oldest first, as many tokens as a prefill step takes; else one token of every sequence.
@@ -150,6 +149,8 @@ void Engine::launch(StepClass step, bool feed) {
     if (step_[i].logit_rows > 0) flight.rows.push_back(scheduled_[i]->id);
   }
   flight.started = stepper_.start(step, step_, feed);
+  for (size_t i = 0; i < scheduled_.size(); ++i)
+    scheduled_[i]->cached += static_cast<int64_t>(step_[i].tokens.size());
   ++in_flight_;
 }
 
@@ -158,8 +159,10 @@ void Engine::launch(StepClass step, bool feed) {
 bool Engine::can_run_ahead() const {
   if (!stepper_.can_run_ahead() || prefill_waits() || flights_[0].started.plan == 0) return false;
   size_t running = 0;
+  int64_t new_pages = 0;
   for (const auto& sequence : sequences_) {
     if (sequence->finish != FinishReason::none) continue;
+    if (sequence->cached % kv::kPageTokens == 0) ++new_pages;
     const int64_t tokens = sequence->cached + 1;  // with the one in flight
     const int64_t most = sequence->request.max_tokens;
     if (most > 0 && tokens - sequence->prompt_tokens >= most) return false;
@@ -168,7 +171,7 @@ bool Engine::can_run_ahead() const {
     if (running >= flights_[0].rows.size() || flights_[0].rows[running] != sequence->id) return false;
     ++running;
   }
-  return running == flights_[0].rows.size();
+  return running == flights_[0].rows.size() && new_pages <= stepper_.cache().free_pages();
 }
 
 /// Starts the step after the one in flight, whose tokens are still on the device.
