@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "exec/cost_model.h"
+#include "exec/multiply_limit.h"
 #include "exec/route_candidates.h"
 #include "graph/print.h"
 
