@@ -18,7 +18,6 @@ using Clock = std::chrono::steady_clock;
 
 // Set aside for what CUDA itself allocates as it goes: kernels' code, captured graphs, local memory.
 constexpr size_t kReservedBytes = size_t{512} << 20;
-constexpr size_t kLibraryWorkspace = size_t{64} << 20;
 constexpr int kLeastCapability = 80;
 
 /// Opens the device. Errors: those of CudaBackend.
@@ -99,6 +98,7 @@ DeviceMemory cuda_memory(const CudaOptions& options, bool is_host) {
 
 CudaBackend::CudaBackend(CudaOptions options)
     : options_(std::move(options)),
+      started_(Clock::now()),
       gpu_(open_device(options_.device)),
       limits_(limits_of(options_.device, gpu_)),
       stream_(make_stream()),
@@ -106,9 +106,10 @@ CudaBackend::CudaBackend(CudaOptions options)
       host_memory_({}, cuda_memory(options_, true)),
       imports_(std::make_shared<Imports>()) {
   gpu_.stream = stream_.get();
-  cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(kLibraryWorkspace));
+  cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
   uploads_ = std::make_unique<Uploads>(options_.device, Uploads::default_threads(),
                                        [this](size_t bytes) { return host_memory_.acquire(bytes); });
+  creation_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - started_).count();
 }
 
 CudaBackend::~CudaBackend() = default;

@@ -6,6 +6,7 @@
 // device_failed, and nothing else of the process is concerned. Used by one thread at a time.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -65,6 +66,7 @@ class CudaBackend final : public backend::Backend {
   void enqueue(const backend::Slice& slice);
 
   CudaOptions options_;
+  std::chrono::steady_clock::time_point started_;
   double creation_ms_ = 0;
   Gpu gpu_;
   backend::Limits limits_;

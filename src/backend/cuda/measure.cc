@@ -81,11 +81,13 @@ backend::Peaks CudaBackend::measure_peaks() {
   const double ms = device_ms(stream, 5, [&] {
     cublaslt_->multiply({.x = a.data(),
                          .weight = b.data(),
-                         .type = DType::bf16,
+                         .dtype = DType::bf16,
                          .rows = kWidth,
                          .in = kWidth,
                          .out = kWidth,
-                         .result = static_cast<float*>(c.data())},
+                         .x_stride = kWidth,
+                         .sums = static_cast<float*>(c.data()),
+                         .stride = kWidth},
                         stream);
   });
   peaks.matrix16_gflops = 2.0 * kWidth * kWidth * kWidth / ms * 1e-6;
