@@ -22,7 +22,7 @@ bool decode(const KernelQuery& query) {
 }
 bool prefill_tf32(const KernelQuery& query) {
   const graph::TensorType& q = query.inputs[0];
-  return prefill(query) && q.dim(2).is_constant() && has_tf32_attention(static_cast<int>(q.dim(2).extent()));
+  return prefill(query) && has_tf32_attention(q.dim(2).extent());
 }
 
 constexpr double kTf32Rounding = 0x1p-11;
