@@ -98,6 +98,11 @@ class SampleRow {
   const int32_t* counts_ = nullptr;  // [vocab]; null: no penalties
 };
 
+/// exp(scaled) in units. Not inlined: at sixteen places of a loop it would take all registers.
+__device__ __noinline__ inline uint64_t weight_of(float scaled, double unit) {
+  return __double2ull_rn(exp(static_cast<double>(scaled)) * unit);
+}
+
 /// Logits over the temperature, relative to the highest, with their weights.
 class WeighedRow {
  public:
@@ -115,7 +120,7 @@ class WeighedRow {
   }
   __device__ uint64_t weight(SampleKey key) const {
     const float scaled = -__uint_as_float(key);
-    return scaled > kNoWeight ? __double2ull_rn(exp(static_cast<double>(scaled)) * unit_) : 0;
+    return scaled > kNoWeight ? weight_of(scaled, unit_) : 0;
   }
   /// Whether min_p lets it be.
   __device__ bool keeps(SampleKey key) const { return -static_cast<double>(__uint_as_float(key)) >= least_; }

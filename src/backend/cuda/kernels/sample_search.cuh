@@ -18,7 +18,8 @@ struct SampleCut {
 
 enum class SampleBy { count, weight };
 
-/// The search of one block, all of whose threads make the same calls.
+/// The search of one block, all of whose threads make the same calls. What passes over the row is not
+/// inlined: once in the code is enough, and registers are few.
 class SampleSearch {
  public:
   static constexpr int kWindow = 2048;  // tokens that are sorted at a time
@@ -51,7 +52,7 @@ class SampleSearch {
   __device__ uint64_t weight_of_all() const { return shared_.bin_weights[kBins - 1]; }
 
   /// The first token with which the sum reaches `wanted`, at least 1 and at most the sum of all.
-  __device__ SampleCut find(SampleBy by, uint64_t wanted) {
+  __device__ __noinline__ SampleCut find(SampleBy by, uint64_t wanted) {
     const uint64_t* sums = by == SampleBy::count ? shared_.bin_counts : shared_.bin_weights;
     const int own = static_cast<int>(threadIdx.x);
     if (sums[own] >= wanted && (own == 0 || sums[own - 1] < wanted)) shared_.bin = own;
@@ -107,7 +108,7 @@ class SampleSearch {
   }
 
   /// Sorts the `count` tokens whose keys lie in [first, end) into the window.
-  __device__ void collect(SampleKey first, SampleKey end, uint64_t count) {
+  __device__ __noinline__ void collect(SampleKey first, SampleKey end, uint64_t count) {
     if (threadIdx.x == 0) shared_.collected = 0;
     size_ = static_cast<int>(count);
     int padded = 2;
@@ -177,7 +178,7 @@ class SampleSearch {
   }
 
   /// The same for a bin of more tokens than the window has room for.
-  __device__ SampleCut find_in_crowd(SampleBy by, uint64_t wanted, int bin) {
+  __device__ __noinline__ SampleCut find_in_crowd(SampleBy by, uint64_t wanted, int bin) {
     SampleKey first = first_key(bin);
     SampleKey end = first_key(bin + 1);
     uint64_t count = shared_.bin_counts[bin] - counts_up_to(bin);
