@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "base/check.h"
-#include "graph/ops/philox.h"
+#include "dtype/philox.h"
 
 namespace ingot::graph {
 namespace {
@@ -92,7 +92,7 @@ int32_t sample_row(std::span<const float> logits, std::span<const int32_t> count
   };
   double total = 0;
   for (const Candidate& candidate : candidates) total += kept_weight(candidate);
-  const double target = philox_uniform(row.seed, row.position) * total;
+  const double target = dtype::philox_uniform(row.seed, row.position) * total;
   double reached = 0;
   int32_t last = candidates.front().id;
   for (const Candidate& candidate : candidates) {

@@ -1,0 +1,206 @@
+// Two kernels. The first finds the highest logit of every chunk of every row. Each block of the second knows
+// from these the highest of its row: rows that are greedy are done there. The others are weighed, a chunk a
+// block, and whichever block of a row is the last to be done draws the token.
+#include "backend/cuda/kernels/sample.h"
+
+#include "backend/cuda/kernels/sample_search.cuh"
+#include "dtype/philox.h"
+
+namespace ingot::cuda {
+namespace {
+
+constexpr int kChunk = 4096;  // tokens of a block
+constexpr int kBestThreads = 256;
+
+/// A row's sums over its chunks.
+struct RowSums {
+  unsigned long long weights[kBins];
+  uint32_t counts[kBins];  // of the last bin: nothing, it is the rest
+  uint32_t finished;       // chunks
+  uint32_t unused;
+};
+
+struct Workspace {
+  RowSums* rows;           // [rows]
+  uint64_t* kept_weights;  // [rows, chunks], after min_p
+  Best* bests;             // [rows, chunks]
+  int chunks;
+  double unit;  // of weights
+};
+
+Workspace workspace_of(const Sample& sample) {
+  Workspace workspace{};
+  workspace.chunks = static_cast<int>(divide_up(sample.vocab, kChunk));
+  workspace.rows = static_cast<RowSums*>(sample.workspace);
+  workspace.kept_weights = reinterpret_cast<uint64_t*>(workspace.rows + sample.rows);
+  workspace.bests = reinterpret_cast<Best*>(workspace.kept_weights + sample.rows * workspace.chunks);
+  workspace.unit = static_cast<double>(uint64_t{1} << 62);
+  for (int64_t tokens = 1; tokens < sample.vocab; tokens *= 2) workspace.unit /= 2;
+  return workspace;
+}
+
+/// The better of all lanes', in every lane.
+__device__ Best best_of_warp(Best best) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    const float logit = __shfl_xor_sync(~0U, best.logit, distance);
+    const int id = __shfl_xor_sync(~0U, best.id, distance);
+    best.consider(logit, id);
+  }
+  return best;
+}
+
+__device__ Best none() {
+  return {negative_infinity(), 0x7fffffff};
+}
+
+__global__ void __launch_bounds__(kBestThreads) best_kernel(Sample sample, Workspace workspace) {
+  const int64_t r = blockIdx.x / workspace.chunks;
+  const int chunk = static_cast<int>(blockIdx.x % workspace.chunks);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (chunk == 0) {  // for the next kernel
+    auto* words = reinterpret_cast<uint32_t*>(&workspace.rows[r]);
+    for (int i = thread; i < static_cast<int>(sizeof(RowSums) / sizeof(uint32_t)); i += kBestThreads)
+      words[i] = 0;
+  }
+  const SampleRow row(sample, r);
+  Best best = none();
+  const int first = chunk * kChunk;
+  row.for_logits<8>(first + thread, min(first + kChunk, sample.vocab), kBestThreads,
+                    [&](int id, float logit) { best.consider(logit, id); });
+  best = best_of_warp(best);
+  __shared__ Best of_warps[kBestThreads / kWarp];
+  if (thread % kWarp == 0) of_warps[thread / kWarp] = best;
+  __syncthreads();
+  if (thread >= kWarp) return;
+  best = best_of_warp(thread < kBestThreads / kWarp ? of_warps[thread] : none());
+  if (thread == 0) workspace.bests[r * workspace.chunks + chunk] = best;
+}
+
+/// Adds a chunk to its row's sums. Returns whether it was the last.
+__device__ bool add_chunk(const WeighedRow& row, const Workspace& workspace, int64_t r, int chunk,
+                          SampleSearch::Shared& shared) {
+  const bool needs_order = row.row.has_top_k() || row.row.has_top_p();
+  shared.bins.clear();
+  uint64_t kept = 0;
+  const int first = chunk * kChunk;
+  row.for_keys<8>(first + static_cast<int>(threadIdx.x), min(first + kChunk, row.row.vocab), kSampleThreads,
+                  [&](int, SampleKey key) {
+                    const uint64_t weight = row.weight(key);
+                    if (row.keeps(key)) kept += weight;
+                    const int bin = bin_of(key);
+                    if (needs_order && bin < kBins - 1) shared.bins.add(bin, weight);
+                  });
+  kept = sum_up_to_thread(kept, shared.of_warps);  // also a barrier
+  if (threadIdx.x == kSampleThreads - 1) workspace.kept_weights[r * workspace.chunks + chunk] = kept;
+  RowSums& sums = workspace.rows[r];
+  const uint32_t count = shared.bins.counts[threadIdx.x];
+  if (count != 0) {
+    atomicAdd(&sums.counts[threadIdx.x], count);
+    atomicAdd(&sums.weights[threadIdx.x],
+              static_cast<unsigned long long>(shared.bins.weight(static_cast<int>(threadIdx.x))));
+  }
+  __threadfence();  // the sums are there before the chunk counts as finished
+  __syncthreads();
+  if (threadIdx.x == 0) shared.collected = atomicAdd(&sums.finished, 1U);
+  __syncthreads();
+  __threadfence();
+  return shared.collected + 1 == static_cast<uint32_t>(workspace.chunks);
+}
+
+/// The sum that a draw must reach: more than u times all.
+__device__ uint64_t drawn(const SampleRow& row, uint64_t all) {
+  const double u = dtype::philox_uniform(row.seed(), static_cast<uint32_t>(row.of(Sample::kPosition)));
+  const uint64_t least = __double2ull_rd(u * static_cast<double>(all)) + 1;
+  return least < all ? least : all;
+}
+
+/// The token of a row whose tokens keep their order.
+__device__ int draw_in_order(const WeighedRow& row, const uint64_t* kept_weights, int chunks,
+                             SampleSearch& search) {
+  uint64_t all = 0;
+  for (int i = 0; i < chunks; ++i)
+    all += __ldcg(reinterpret_cast<const unsigned long long*>(kept_weights) + i);
+  if (all == 0) return 0;
+  uint64_t wanted = drawn(row.row, all);
+  int chunk = 0;
+  for (; chunk < chunks - 1; ++chunk) {
+    const uint64_t weight = __ldcg(reinterpret_cast<const unsigned long long*>(kept_weights) + chunk);
+    if (wanted <= weight) break;
+    wanted -= weight;
+  }
+  const int first = chunk * kChunk;
+  return search.find_in_order(first, min(first + kChunk, row.row.vocab), wanted,
+                              [&](SampleKey key) { return row.kept_weight(key); });
+}
+
+/// The token of a row that keeps only the likeliest.
+__device__ int draw_of_likeliest(const WeighedRow& row, const uint64_t* kept_weights, int chunks,
+                                 SampleSearch& search) {
+  uint64_t all = search.weight_of_all();
+  if (row.row.has_top_k())
+    all = search.find(SampleBy::count, static_cast<uint64_t>(row.row.of(Sample::kTopK))).weight;
+  if (row.row.has_top_p()) {
+    const double share = static_cast<double>(row.row.of(Sample::kTopP)) * static_cast<double>(all);
+    const uint64_t wanted = share > 1 ? __double2ull_ru(share) : 1;
+    all = search.find(SampleBy::weight, wanted < all ? wanted : all).weight;
+  }
+  if (row.row.of(Sample::kMinP) > 0) {  // these are the likeliest too: the shorter of both
+    uint64_t kept = 0;
+    for (int i = 0; i < chunks; ++i)
+      kept += __ldcg(reinterpret_cast<const unsigned long long*>(kept_weights) + i);
+    all = kept < all ? kept : all;
+  }
+  if (all == 0) return search.find(SampleBy::count, 1).id;
+  return search.find(SampleBy::weight, drawn(row.row, all)).id;
+}
+
+__global__ void __launch_bounds__(kSampleThreads, 2) draw_kernel(Sample sample, Workspace workspace) {
+  __shared__ SampleSearch::Shared shared;
+  const int64_t r = blockIdx.x / workspace.chunks;
+  const int chunk = static_cast<int>(blockIdx.x % workspace.chunks);
+  const int thread = static_cast<int>(threadIdx.x);
+  Best best = none();  // every warp finds it
+  for (int i = thread % kWarp; i < workspace.chunks; i += kWarp) {
+    const Best other = workspace.bests[r * workspace.chunks + i];
+    best.consider(other.logit, other.id);
+  }
+  best = best_of_warp(best);
+  const SampleRow row(sample, r);
+  if (row.is_greedy() || !isfinite(best.logit)) {  // nothing is possible, or one token is certain
+    if (chunk == 0 && thread == 0) sample.ids[r] = best.logit == negative_infinity() ? 0 : best.id;
+    return;
+  }
+
+  const WeighedRow weighed(row, best.logit, workspace.unit);
+  if (!add_chunk(weighed, workspace, r, chunk, shared)) return;
+
+  const RowSums& sums = workspace.rows[r];
+  uint64_t count = __ldcg(&sums.counts[thread]);
+  const uint64_t others = sum_up_to_thread(count, shared.of_warps);
+  if (thread == kBins - 1) count = static_cast<uint64_t>(sample.vocab) - others;
+  SampleSearch search(weighed, shared, count, __ldcg(&sums.weights[thread]));
+  const uint64_t* kept_weights = workspace.kept_weights + r * workspace.chunks;
+  const int id = row.has_top_k() || row.has_top_p()
+                     ? draw_of_likeliest(weighed, kept_weights, workspace.chunks, search)
+                     : draw_in_order(weighed, kept_weights, workspace.chunks, search);
+  if (thread == 0) sample.ids[r] = id;
+}
+
+}  // namespace
+
+size_t sample_workspace_bytes(int64_t rows, int64_t vocab) {
+  const int64_t chunks = divide_up(vocab, kChunk);
+  const auto row_bytes = sizeof(RowSums) + static_cast<size_t>(chunks) * (sizeof(uint64_t) + sizeof(Best));
+  return static_cast<size_t>(rows) * row_bytes;
+}
+
+void run_sample(const Gpu& gpu, const Sample& sample) {
+  if (sample.rows == 0 || sample.vocab == 0) return;
+  const Workspace workspace = workspace_of(sample);
+  const auto blocks = static_cast<unsigned>(sample.rows * workspace.chunks);
+  best_kernel<<<blocks, kBestThreads, 0, gpu.stream>>>(sample, workspace);
+  draw_kernel<<<blocks, kSampleThreads, 0, gpu.stream>>>(sample, workspace);
+}
+
+}  // namespace ingot::cuda
