@@ -37,23 +37,4 @@ __device__ inline float4 load_of_rank(uint32_t address, int rank) {
   return four;
 }
 
-/// Launches a kernel whose blocks form clusters of `cluster` each.
-template <class Arguments>
-void launch_clusters(const Gpu& gpu, void (*kernel)(Arguments), unsigned clusters, unsigned cluster,
-                     unsigned threads, size_t shared_bytes, const Arguments& arguments) {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = cluster;
-  attribute.val.clusterDim.y = 1;
-  attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(clusters * cluster);
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = gpu.stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  static_cast<void>(cudaLaunchKernelEx(&config, kernel, arguments));
-}
-
 }  // namespace ingot::cuda

@@ -31,20 +31,35 @@ __device__ inline void fetch_ahead(const void* from, unsigned bytes) {
 #endif
 }
 
+struct LaunchShape {
+  unsigned blocks = 1;
+  unsigned blocks_y = 1;
+  unsigned threads = 0;
+  int shared_bytes = 0;
+  unsigned cluster = 1;  // blocks of a cluster
+};
+
 /// Launches a kernel that calls wait_for_inputs().
 template <class Arguments>
-void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), unsigned blocks, unsigned threads,
-                       size_t shared_bytes, const Arguments& arguments) {
-  cudaLaunchAttribute overlap = {};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), const LaunchShape& shape,
+                       const Arguments& arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (gpu.compute_capability >= 90) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {shape.cluster, 1, 1};
+  }
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(blocks);
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
+  config.gridDim = dim3(shape.blocks, shape.blocks_y);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
   config.stream = gpu.stream;
-  config.attrs = &overlap;
-  config.numAttrs = gpu.compute_capability >= 90 ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   static_cast<void>(cudaLaunchKernelEx(&config, kernel, arguments));
 }
 

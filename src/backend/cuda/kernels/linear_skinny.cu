@@ -90,14 +90,14 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
     const Tile tile = tile_at(a, tile_number, tile_outputs);
     for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(a, tile, h, begin);
   };
-  if (slice.steps > 0) aim(first_tile);
-  if constexpr (kOwn) {
-    begin_next_kernel();
+  begin_next_kernel();
+  if (slice.steps > 0) {
+    aim(first_tile);
     const int64_t values = min(int64_t{slice.steps} * kStep, linear.in - int64_t{slice.begin} * kStep);
-    for (int h = 0; h < kHalves && lane % 4 == 0 && slice.steps > 0; ++h)
+    for (int h = 0; h < kHalves && lane % 4 == 0; ++h)
       fetch_ahead(weights[h], min(static_cast<unsigned>(values) * 2, kBytesAhead));
-    wait_for_inputs();
   }
+  wait_for_inputs();
 
   const char* inputs[kColumns];
   if constexpr (!kOwn) {
@@ -197,11 +197,8 @@ bool launch(const Gpu& gpu, const SkinnyArguments& arguments) {
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   const int tiles = arguments.first_tile[linear.part_count];
   const auto blocks = static_cast<unsigned>(tiles < gpu.multiprocessors ? tiles : gpu.multiprocessors);
-  if constexpr (kOwn) {
-    launch_overlapped<SkinnyArguments>(gpu, kernel, blocks, kThreads, static_cast<size_t>(bytes), arguments);
-  } else {
-    kernel<<<blocks, kThreads, bytes, gpu.stream>>>(arguments);
-  }
+  launch_overlapped<SkinnyArguments>(
+      gpu, kernel, {.blocks = blocks, .threads = kThreads, .shared_bytes = bytes}, arguments);
   return true;
 }
 

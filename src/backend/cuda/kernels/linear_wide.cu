@@ -6,6 +6,7 @@
 #include "backend/cuda/kernels/linear_wide.h"
 
 #include "backend/cuda/kernels/linear_cluster.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -16,7 +17,8 @@ constexpr int kThreads = kWarps * kWarp;
 constexpr int kHalves = 4;  // of a warp, 8 weight rows each
 constexpr int kTall = kHalves / 2;
 constexpr int kTileHalves = kWarps * kHalves;
-constexpr int kFewestRows = 9;  // that it is for
+constexpr int kFewestRows = 9;         // that it is for
+constexpr unsigned kBytesAhead = 512;  // of each weight row that are asked for before the wait
 
 template <int kColumns>
 struct Shape {
@@ -48,6 +50,12 @@ __global__ void __launch_bounds__(kThreads) linear_wide(const __grid_constant__ 
   const uint64_t policy = weights_policy(a.is_read_once);
   const char* weights[kHalves];
   for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(a, tile, warp * kHalves + h, begin);
+  begin_next_kernel();
+  const int64_t values = min(int64_t{steps} * kStep, linear.in - int64_t{first_step} * kStep);
+  for (int h = 0; h < kHalves && lane % 4 == 0 && values > 0; ++h)
+    fetch_ahead(weights[h], min(static_cast<unsigned>(values) * 2, kBytesAhead));
+  wait_for_inputs();
+
   constexpr int kCopies = (kColumns + kWarps - 1) / kWarps;  // of inputs, by each warp
   const char* inputs[kCopies];
   for (int i = 0; i < kCopies; ++i) {
@@ -145,8 +153,12 @@ void launch(const Gpu& gpu, const SkinnyArguments& arguments) {
   const auto kernel = linear_wide<kType, kColumns>;
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int tiles = arguments.first_tile[arguments.linear.part_count];
-  launch_clusters<SkinnyArguments>(gpu, kernel, static_cast<unsigned>(tiles), kCluster, kThreads, kBytes,
-                                   arguments);
+  launch_overlapped<SkinnyArguments>(gpu, kernel,
+                                     {.blocks = static_cast<unsigned>(tiles) * kCluster,
+                                      .threads = kThreads,
+                                      .shared_bytes = kBytes,
+                                      .cluster = kCluster},
+                                     arguments);
 }
 
 template <DType kType>
