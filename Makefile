@@ -1,8 +1,8 @@
 # One command for each chore. `./ingot` itself builds what it needs; these are for working on Ingot.
-.PHONY: build test bench format lint clean test-gpu
+.PHONY: build test bench format lint clean test-gpu bench-gpu
 
-sources = git ls-files '*.h' '*.cc'
-scripts = ingot .ci/run tests/launcher/launcher_test.sh
+sources = git ls-files '*.h' '*.cc' '*.cu' '*.cuh'
+scripts = ingot .ci/run tests/launcher/launcher_test.sh tools/build_gpu.sh tools/test_gpu.sh
 
 build:
 	cmake --preset release -DINGOT_TESTS=ON -DINGOT_BENCHMARKS=ON
@@ -27,6 +27,10 @@ lint: build
 clean:
 	rm -rf build
 
+# On a machine with an NVIDIA GPU: build with CUDA and run what needs one.
 test-gpu:
-	@echo 'make test-gpu: there is no GPU backend yet, so there is nothing to test on one' >&2
-	@exit 1
+	tools/test_gpu.sh
+
+bench-gpu:
+	tools/build_gpu.sh
+	python3 tools/bench_gpu.py

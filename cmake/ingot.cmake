@@ -2,21 +2,24 @@
 
 add_library(ingot_options INTERFACE)
 target_compile_options(ingot_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion>
   # Bit-identical results for every batch and thread count need every multiply-add to be written out:
   # the compiler may not fuse or reorder on its own.
-  -ffp-contract=off)
+  $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
+  # What nvcc generates breaks -Wpedantic and -Wconversion.
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 target_include_directories(ingot_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 if(INGOT_WERROR)
-  target_compile_options(ingot_options INTERFACE -Werror)
+  target_compile_options(ingot_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+                         $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()
 if(INGOT_SANITIZE)
-  target_compile_options(ingot_options INTERFACE -fsanitize=${INGOT_SANITIZE} -fno-omit-frame-pointer
-                         -fno-sanitize-recover=all)
+  target_compile_options(ingot_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${INGOT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(ingot_options INTERFACE -fsanitize=${INGOT_SANITIZE})
 endif()
 if(INGOT_FUZZERS)
-  target_compile_options(ingot_options INTERFACE -fsanitize=fuzzer-no-link)  # coverage of the libraries
+  target_compile_options(ingot_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=fuzzer-no-link>)  # coverage of the libraries
   target_link_options(ingot_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 

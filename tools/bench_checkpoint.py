@@ -1,19 +1,22 @@
 """Random checkpoints in the exact shape of real models, for benchmarks: `goldens.py --bench NAME OUT`.
 
 Speed depends on shapes and types, not on values, so random bf16 weights measure what the real ones would. The
-weights are written one at a time; a byte-level BPE tokenizer of 4096 tokens is trained on the fairy tales in
-tests/data, so that prompts are text. Not committed: 1.2 GB (qwen3-0.6b) and 2.5 GB (llama-1b).
+weights are made in pieces, by all cores or by the GPU where torch sees one; a byte-level BPE tokenizer of 4096
+tokens is trained on the fairy tales in tests/data, so that prompts are text. Not committed: 1.2 GB (qwen3-0.6b),
+2.5 GB (llama-1b) and 16 GB (llama-8b).
 """
 
 import json
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
-# config.json as published with Qwen/Qwen3-0.6B and meta-llama/Llama-3.2-1B.
+# config.json as published with Qwen/Qwen3-0.6B, meta-llama/Llama-3.2-1B and meta-llama/Llama-3.1-8B.
 CONFIGS = {
     "qwen3-0.6b": {
         "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "attention_bias": False,
@@ -33,7 +36,17 @@ CONFIGS = {
                          "original_max_position_embeddings": 8192, "rope_type": "llama3"},
         "rope_theta": 500000.0, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "use_cache": True,
         "vocab_size": 128256},
+    "llama-8b": {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "attention_bias": False,
+        "attention_dropout": 0.0, "hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02,
+        "intermediate_size": 14336, "max_position_embeddings": 131072, "mlp_bias": False, "num_attention_heads": 32,
+        "num_hidden_layers": 32, "num_key_value_heads": 8, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+        "rope_scaling": {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+                         "original_max_position_embeddings": 8192, "rope_type": "llama3"},
+        "rope_theta": 500000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16", "use_cache": True,
+        "vocab_size": 128256},
 }
+CHUNK = 1 << 25  # values made at once
 CORPUS = Path(__file__).resolve().parent.parent / "tests/data/fairytales-valid.txt"
 END = "<|endoftext|>"
 
@@ -45,6 +58,19 @@ def weight_shapes(config):
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
+def chunks_of(shapes):
+    """Pieces of at most CHUNK values: the byte where each begins among the weights, its values, least and most."""
+    position = 0
+    for shape in shapes.values():
+        # A matrix: uniform of the deviation 1 / sqrt(columns): activations neither grow nor vanish. A norm's: about 1.
+        reach = (3 / shape[1]) ** 0.5 if len(shape) > 1 else None
+        low, high = (-reach, reach) if reach else (0.5, 1.5)
+        count = math.prod(shape)
+        for begin in range(0, count, CHUNK):
+            yield position + 2 * begin, min(CHUNK, count - begin), low, high
+        position += 2 * count
+
+
 def write_weights(shapes, path, seed):
     header, position = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in shapes.items():
@@ -53,18 +79,27 @@ def write_weights(shapes, path, seed):
         position += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    generator = torch.Generator().manual_seed(seed)
-    with open(path, "wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for shape in shapes.values():
-            if len(shape) == 1:
-                value = torch.empty(shape, dtype=torch.bfloat16).uniform_(0.5, 1.5, generator=generator)
-            else:
-                # uniform of the deviation 1 / sqrt(columns): activations neither grow nor vanish
-                reach = (3 / shape[1]) ** 0.5
-                value = torch.empty(shape, dtype=torch.bfloat16).uniform_(-reach, reach, generator=generator)
-            file.write(value.view(torch.int16).numpy().tobytes())
+    text = len(text).to_bytes(8, "little") + text
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    # Each chunk has a seed of its own, so that they can be made and written side by side in any order.
+    def put(index, at, count, low, high):
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + index)
+        value = torch.empty(count, dtype=torch.bfloat16, device=device).uniform_(low, high, generator=generator)
+        rest = memoryview(value.cpu().view(torch.int16).numpy()).cast("B")
+        at += len(text)
+        while rest:
+            written = os.pwrite(file, rest, at)
+            at, rest = at + written, rest[written:]
+
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.pwrite(file, text, 0)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for done in [pool.submit(put, i, *chunk) for i, chunk in enumerate(chunks_of(shapes))]:
+                done.result()
+    finally:
+        os.close(file)
 
 
 def write_tokenizer(folder, bos):

@@ -359,7 +359,7 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", action="append", choices=sorted(CASES), help="a case; may be given several times")
     parser.add_argument("--check", action="store_true", help="compare with the cases in OUT instead of writing them")
-    parser.add_argument("--bench", choices=["qwen3-0.6b", "llama-1b"], help="write a checkpoint for benchmarks instead")
+    parser.add_argument("--bench", choices=["qwen3-0.6b", "llama-1b", "llama-8b"], help="write a checkpoint for benchmarks instead")
     arguments = parser.parse_args()
     if arguments.bench:
         import bench_checkpoint

@@ -9,7 +9,7 @@
 namespace ingot::cli {
 namespace {
 
-nlohmann::ordered_json to_json(const BenchPart& part, const char* unit) {
+nlohmann::ordered_json to_json(const BenchPart& part, const std::string& unit) {
   return {{"tokens", part.tokens},
           {"seconds", part.seconds},
           {"tokens_per_second", part.tokens_per_second},
@@ -19,10 +19,6 @@ nlohmann::ordered_json to_json(const BenchPart& part, const char* unit) {
           {"share_of_limit", part.share_of_limit}};
 }
 
-const char* prefill_unit(const BenchResult& result) {
-  return result.prefill_is_int8 ? "GOP/s" : "GFLOP/s";
-}
-
 void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
   LLM llm = load(model);
   const BenchResult result = llm.bench(options);
@@ -30,7 +26,7 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
     const nlohmann::ordered_json object = {{"version", version()},
                                            {"model", llm.info().folder},
                                            {"device", result.device},
-                                           {"prefill", to_json(result.prefill, prefill_unit(result))},
+                                           {"prefill", to_json(result.prefill, result.prefill_unit)},
                                            {"decode", to_json(result.decode, "GB/s")}};
     fmt::print("{}\n", object.dump(2));
     return;
@@ -42,7 +38,7 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
     fmt::print("{:<9} {:>7} {:>10.1f} {:>10.1f} {:<7} {:>12.1f} {:<7} {:>6.1f} %\n", name, part.tokens,
                part.tokens_per_second, part.achieved, unit, part.limit, unit, 100 * part.share_of_limit);
   };
-  row("prefill", result.prefill, prefill_unit(result));
+  row("prefill", result.prefill, result.prefill_unit);
   row("decode", result.decode, "GB/s");
 }
 
@@ -65,7 +61,10 @@ void add_bench(CLI::App& app) {
       "Limits: multiply-adds on registers (prefill; of 8-bit integers, GOP/s, where most weights are\n"
       "in block formats, else of f32) and reading from memory (decode),\n"
       "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
-  verb->callback([options] { bench(options->model, options->bench, options->json); });
+  add_bench_ops(*verb);
+  verb->callback([options, verb] {
+    if (verb->get_subcommands().empty()) bench(options->model, options->bench, options->json);
+  });
 }
 
 }  // namespace ingot::cli

@@ -16,8 +16,9 @@ int exit_code = 0;
 const auto start = std::chrono::steady_clock::now();
 
 int code_of(ErrorCode code) {
-  return code == ErrorCode::internal || code == ErrorCode::out_of_memory || code == ErrorCode::device_failed ? 1
-                                                                                                            : 2;
+  return code == ErrorCode::internal || code == ErrorCode::out_of_memory || code == ErrorCode::device_failed
+             ? 1
+             : 2;
 }
 
 /// A process started without a standard stream would find a file that it opens in its place.

@@ -17,8 +17,8 @@ struct LayerRange {
 
 struct CompileOptions {
   /// By preference; the last one takes what no other can. A device that is missing is passed over with its
-  /// reason recorded.
-  std::vector<std::string> devices = {"cpu"};
+  /// reason recorded. Empty: every device that this machine has and this build knows, GPUs before the CPU.
+  std::vector<std::string> devices = {};
   /// Of the CPU; 0: one on each performance core that this process may use. More than can run at once are cut
   /// down to those that can, which LLM::notes() says.
   int threads = 0;

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ingot/dtype.h"
+
 namespace ingot {
 
 struct ExplainOptions {
@@ -29,11 +31,12 @@ struct ExplainOptions {
 
 /// A device of the plan, with what it can do at most: measured in the same run, 0 without profiling.
 struct ExplainDevice {
-  std::string name;         // "cpu"
-  std::string description;  // "AMD EPYC, 2 threads, AVX3"
-  double read_gbps = 0;     // GB/s from memory, not from a cache
-  double f32_gflops = 0;    // GFLOP/s, two a multiply-add
-  double int8_gops = 0;     // the same of 8-bit integers: the limit of weights in block formats
+  std::string name;            // "cpu"
+  std::string description;     // "AMD EPYC, 2 threads, AVX3"
+  double read_gbps = 0;        // GB/s from memory, not from a cache
+  double f32_gflops = 0;       // GFLOP/s, two a multiply-add
+  double int8_gops = 0;        // the same of 8-bit integers: the limit of weights in block formats
+  double matrix16_gflops = 0;  // of products of 16-bit matrices, where the device has units for them
 };
 
 /// What one fusion pass did.
@@ -66,8 +69,8 @@ struct ExplainRow {
   std::vector<int64_t> inputs;     // rows whose results it reads
   std::vector<std::string> reads;  // step inputs, weights and states that it reads, by name
   double flops = 0;
-  double bytes = 0;             // read and written, each once
-  bool has_int8_limit = false;  // it multiplies weights in block formats
+  double bytes = 0;           // read and written, each once
+  DType weight = DType::f32;  // that it multiplies with: decides which peak bounds it
   std::optional<double> predicted_us;
   std::optional<double> measured_us;  // run alone, median
   /// The larger of bytes/time/bandwidth and flops/time/peak. Over 1 where a cache feeds a kernel faster than

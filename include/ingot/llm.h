@@ -211,7 +211,8 @@ struct BenchPart {
 struct BenchResult {
   std::string device;
   BenchPart prefill;
-  bool prefill_is_int8 = false;  // its limit is that of 8-bit integers: most weights are in block formats
+  std::string
+      prefill_unit;  // of its limit: "GFLOP/s"; "GOP/s" of 8-bit integers for weights in block formats
   BenchPart decode;
 };
 

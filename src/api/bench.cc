@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "api/llm_impl.h"
 #include "base/check.h"
 #include "exec/cost.h"
+#include "exec/multiply_limit.h"
 
 namespace ingot {
 namespace {
@@ -24,16 +26,15 @@ double seconds_of(const F& work) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Whether most weights are in block formats, which are multiplied as 8-bit integers.
-bool has_block_weights(const graph::Graph& graph) {
-  int64_t blocks = 0;
-  int64_t all = 0;
+/// The type that most weights have.
+DType weight_type_of(const graph::Graph& graph) {
+  std::map<DType, int64_t> elements;
   for (const graph::Node& node : graph.nodes()) {
-    if (node.kind != graph::NodeKind::weight) continue;
-    all += node.weight.elements();
-    if (is_block_dtype(node.type.dtype)) blocks += node.weight.elements();
+    if (node.kind == graph::NodeKind::weight) elements[node.type.dtype] += node.weight.elements();
   }
-  return 2 * blocks > all;
+  const auto most = std::max_element(elements.begin(), elements.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == elements.end() ? DType::f32 : most->first;
 }
 
 graph::DimValues step_dims(int64_t tokens, int64_t context, int64_t logit_rows) {
@@ -77,20 +78,38 @@ class Feeder {
   }
   void prefill(int64_t count) {
     const int64_t chunk = stepper_.limits().prefill_tokens;
-    for (int64_t from = 0; from < count; from += chunk)
-      feed(StepClass::prefill, from, std::min(count, from + chunk), from + chunk >= count);
+    for (int64_t from = 0; from < count; from += chunk) {
+      const int64_t to = std::min(count, from + chunk);
+      // As in serve::Engine, only a prompt's last chunk gives a token.
+      const serve::StepSequence part = part_of(from, to, to == count);
+      stepper_.run(StepClass::prefill, {&part, 1});
+    }
   }
-  void decode(int64_t position) { feed(StepClass::decode, position, position + 1, true); }
+  /// Generates `count` tokens behind `position` as serve::Engine does: a step ahead where the device can be.
+  void decode(int64_t position, int64_t count) {
+    const bool runs_ahead = stepper_.can_run_ahead();
+    exec::Runner::Started last;
+    for (int64_t t = 0; t < count; ++t) {
+      const serve::StepSequence part = part_of(position + t, position + t + 1, true);
+      if (!runs_ahead) {
+        stepper_.run(StepClass::decode, {&part, 1});
+        continue;
+      }
+      const exec::Runner::Started started = stepper_.start(StepClass::decode, {&part, 1}, t > 0);
+      if (t > 0) stepper_.finish(last);
+      last = started;
+    }
+    if (runs_ahead && count > 0) stepper_.finish(last);
+  }
 
  private:
-  /// As in serve::Engine, only a prompt's last chunk gives a token.
-  void feed(StepClass step, int64_t from, int64_t to, bool gives_token) {
+  serve::StepSequence part_of(int64_t from, int64_t to, bool gives_token) const {
     serve::StepSequence part;
     part.tokens = {tokens_.data() + from, static_cast<size_t>(to - from)};
     part.position = from;
     part.pages = pages_.pages();
     part.logit_rows = gives_token ? 1 : 0;
-    stepper_.run(step, {&part, 1});
+    return part;
   }
 
   serve::Stepper& stepper_;
@@ -116,22 +135,25 @@ BenchResult LLM::bench(const BenchOptions& options) {
   serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, impl_->limits());
   const exec::Plan& prefill_plan = stepper.plan(StepClass::prefill);
   const exec::Plan& decode_plan = stepper.plan(StepClass::decode);
-  const bool multiplies_bytes = has_block_weights(*prefill_plan.graph);
+  const DType weight = weight_type_of(*prefill_plan.graph);
   const double weight_bytes = exec::step_weight_bytes(decode_plan, step_dims(1, prompt, 1));
 
   Feeder feeder(stepper, prompt + generate, impl_->info.vocab);
   feeder.prefill(std::min(prompt, stepper.limits().prefill_tokens));  // warms the page cache and the threads
+  feeder.decode(prompt, 1);
+  feeder.decode(prompt, 1);  // a device that records steps has recorded this one now
   Samples prefill;
   Samples decode;
+  std::string prefill_unit;
   for (int i = 0; i < options.repetitions; ++i) {
     // Limits before each repetition: other users of a shared machine slow both alike.
     const backend::Peaks peaks = impl_->backend().measure_peaks();
-    prefill.limits.push_back(multiplies_bytes ? peaks.int8_gops : peaks.f32_gflops);
+    const exec::MultiplyLimit multiply = exec::multiply_limit(peaks, weight);
+    prefill_unit = multiply.unit;
+    prefill.limits.push_back(multiply.gflops);
     decode.limits.push_back(peaks.read_gbps);
     prefill.seconds.push_back(seconds_of([&] { feeder.prefill(prompt); }));
-    decode.seconds.push_back(seconds_of([&] {
-      for (int64_t t = 0; t < generate; ++t) feeder.decode(prompt + t);
-    }));
+    decode.seconds.push_back(seconds_of([&] { feeder.decode(prompt, generate); }));
   }
 
   double flops = 0;
@@ -146,7 +168,7 @@ BenchResult LLM::bench(const BenchOptions& options) {
 
   BenchResult result;
   result.device = device();
-  result.prefill_is_int8 = multiplies_bytes;
+  result.prefill_unit = prefill_unit;
   result.prefill = prefill.part(prompt, flops);
   result.decode = decode.part(generate, (weight_bytes + kv_bytes) * static_cast<double>(generate));
   return result;

@@ -33,7 +33,8 @@ std::span<const std::string_view> known_devices() {
 Devices make_devices(const CompileOptions& options) {
   const std::vector<std::string> built = backend::backend_names();
   Devices devices;
-  for (const std::string& name : options.devices) {
+  const bool is_automatic = options.devices.empty();
+  for (const std::string& name : is_automatic ? built : options.devices) {
     std::string reason;
     if (std::find(built.begin(), built.end(), name) == built.end()) {
       reason = fmt::format("this build has {} only", fmt::join(built, ", "));
@@ -45,10 +46,12 @@ Devices make_devices(const CompileOptions& options) {
       } catch (const Error& error) {
         // A driver or device that is not there; anything else is the caller's to hear.
         if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::not_found) throw;
+        // A machine without the device is no news where nobody asked for it.
+        if (is_automatic && error.code() == ErrorCode::not_found) continue;
         reason = error.what();
       }
     }
-    if (options.strict) {
+    if (options.strict && !is_automatic) {
       fail(ErrorCode::unsupported, "device: '{}' is not there: {} (strict: nothing is passed over)", name,
            reason);
     }
@@ -62,6 +65,8 @@ Devices make_devices(const CompileOptions& options) {
     devices.devices.push_back(
         {.backend = backend.get(), .name = std::string(backend->name()), .costs = nullptr});
   }
+  devices.prefill_tokens =
+      devices.backends.front()->limits().shares_host_memory ? kPrefillTokens : kFarPrefillTokens;
   if (devices.devices.size() > 1) calibrate(devices);  // with one there is nothing to route
   return devices;
 }

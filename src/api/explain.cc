@@ -214,6 +214,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
       device.read_gbps = std::max(device.read_gbps, peaks.read_gbps);
       device.f32_gflops = std::max(device.f32_gflops, peaks.f32_gflops);
       device.int8_gops = std::max(device.int8_gops, peaks.int8_gops);
+      device.matrix16_gflops = std::max(device.matrix16_gflops, peaks.matrix16_gflops);
     }
   };
   measure_limits();
@@ -226,7 +227,7 @@ Explanation LLM::explain(const ExplainOptions& options) {
   if (options.prefill) {
     shapes.push_back({.step = StepClass::prefill,
                       .sequences = 1,
-                      .tokens = std::min(prompt, api::kPrefillTokens),
+                      .tokens = std::min(prompt, impl_->devices.prefill_tokens),
                       .context = prompt});
   }
   std::vector<LaunchTimes> times;

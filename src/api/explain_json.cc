@@ -124,7 +124,8 @@ std::string to_json(const Explanation& explanation) {
                        {"description", device.description},
                        {"read_gbps", device.read_gbps},
                        {"f32_gflops", device.f32_gflops},
-                       {"int8_gops", device.int8_gops}});
+                       {"int8_gops", device.int8_gops},
+                       {"matrix16_gflops", device.matrix16_gflops}});
   }
   Json steps = Json::array();
   for (const ExplainStep& step : explanation.steps) steps.push_back(step_json(step));

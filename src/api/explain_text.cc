@@ -241,6 +241,8 @@ std::string header(const Explanation& explanation) {
     if (device.read_gbps > 0)
       text += fmt::format("; measured now: {:.1f} GB/s, {:.1f} GFLOP/s, int8 {:.1f} GOP/s", device.read_gbps,
                           device.f32_gflops, device.int8_gops);
+    if (device.matrix16_gflops > 0)
+      text += fmt::format(", 16-bit matrices {:.1f} TFLOP/s", device.matrix16_gflops / 1000);
     text += "\n";
   }
   return text;

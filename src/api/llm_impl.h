@@ -33,7 +33,7 @@ struct LLM::Impl {
   serve::Engine& get_engine();
   /// Steps outside the engine, on the same devices.
   serve::Stepper make_stepper(serve::Head head, const serve::StepperLimits& limits);
-  serve::StepperLimits limits() const { return api::stepper_limits(context, options.sequences); }
+  serve::StepperLimits limits() const { return api::stepper_limits(devices, context, options.sequences); }
 };
 
 }  // namespace ingot

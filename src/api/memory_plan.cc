@@ -91,10 +91,10 @@ std::string bytes_text(int64_t bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-serve::StepperLimits stepper_limits(int64_t context, int64_t sequences) {
+serve::StepperLimits stepper_limits(const Devices& devices, int64_t context, int64_t sequences) {
   return {.sequences = sequences,
           .context = context,
-          .prefill_tokens = std::min(kPrefillTokens, context),
+          .prefill_tokens = std::min(devices.prefill_tokens, context),
           .cache_tokens = 0,
           .prefill_rows = 0};
 }
@@ -105,7 +105,7 @@ MemoryPlanner::MemoryPlanner(const model::Model& model, const Devices& devices, 
 
 MemoryPlanner::Need MemoryPlanner::compile(int64_t context, int64_t sequences, const CompileOptions& options,
                                            exec::PlanCache* cache) const {
-  const serve::StepperLimits limits = serve::complete(stepper_limits(context, sequences));
+  const serve::StepperLimits limits = serve::complete(stepper_limits(devices_, context, sequences));
   Need need;
   Residents residents;
   std::map<std::string_view, int64_t> inputs;

@@ -14,11 +14,8 @@
 
 namespace ingot::api {
 
-/// Tokens of a prefill step: enough rows to keep the multipliers busy, few enough to bound activation memory.
-inline constexpr int64_t kPrefillTokens = 256;
-
 /// The limits that an LLM generates within.
-serve::StepperLimits stepper_limits(int64_t context, int64_t sequences);
+serve::StepperLimits stepper_limits(const Devices& devices, int64_t context, int64_t sequences);
 
 /// Bytes of this process that are in memory, pages of files included.
 int64_t resident_bytes();

@@ -6,13 +6,13 @@
 #include <string_view>
 
 #include "api/devices.h"
+#include "backend/registry.h"
 #include "base/check.h"
 
 namespace ingot::api {
 namespace {
 
 void check_devices(const std::vector<std::string>& devices) {
-  if (devices.empty()) fail(ErrorCode::invalid_argument, "device: expected at least one, found none");
   const auto known = known_devices();
   for (size_t i = 0; i < devices.size(); ++i) {
     if (std::find(known.begin(), known.end(), devices[i]) == known.end()) {
@@ -37,8 +37,10 @@ void check_listed(std::string_view option, const std::string& device,
 
 void check(const CompileOptions& options) {
   check_devices(options.devices);
-  for (const LayerRange& range : options.layers) check_listed("layers", range.device, options.devices);
-  for (const auto& [device, bytes] : options.memory) check_listed("memory", device, options.devices);
+  std::vector<std::string> listed = options.devices;
+  if (listed.empty()) listed = backend::backend_names();  // whichever of them are there
+  for (const LayerRange& range : options.layers) check_listed("layers", range.device, listed);
+  for (const auto& [device, bytes] : options.memory) check_listed("memory", device, listed);
 }
 
 void check(const LoadOptions& options) {

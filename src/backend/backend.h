@@ -77,12 +77,12 @@ struct Slice {
 };
 
 struct Limits {
-  std::string device;                   // for people: "AMD EPYC, 2 threads, AVX3"
-  int threads = 1;                      // host threads that take part; 1 for devices
-  int64_t memory_bytes = 0;             // what the device has in all
-  bool shares_host_memory = true;       // host and device read and write each other's bytes in place
-  bool records_slices = false;          // repeats slices of equal ids: steps gain by having few different sizes
-  std::string instruction_set = {};     // that the kernels run with, where a device has several: "AVX3"
+  std::string device;                // for people: "AMD EPYC, 2 threads, AVX3"
+  int threads = 1;                   // host threads that take part; 1 for devices
+  int64_t memory_bytes = 0;          // what the device has in all
+  bool shares_host_memory = true;    // host and device read and write each other's bytes in place
+  bool records_slices = false;       // repeats slices of equal ids: steps gain by having few different sizes
+  std::string instruction_set = {};  // that the kernels run with, where a device has several: "AVX3"
   std::vector<std::string> notes = {};  // what was asked of the device and is not so: a sentence each
 };
 
@@ -91,6 +91,27 @@ struct Peaks {
   double read_gbps = 0;   // GB/s from memory, not from a cache
   double f32_gflops = 0;  // GFLOP/s, two a multiply-add
   double int8_gops = 0;   // the same of 8-bit integers: what weights in blocks are multiplied with
+  /// GFLOP/s of products of 16-bit matrices, added in f32, where the device has units for them; else 0.
+  double matrix16_gflops = 0;
+};
+
+/// What a device takes beside its kernels, measured. Empty where there is nothing of the kind.
+struct Overheads {
+  struct Allocation {  // a pair of allocate and free
+    size_t bytes = 0;
+    double driver_us = 0;
+    double pool_us = 0;
+  };
+  struct TransferRate {  // from and to pinned host memory
+    size_t bytes = 0;
+    double to_device_gbps = 0;
+    double from_device_gbps = 0;
+  };
+  std::vector<Allocation> allocations;
+  std::vector<TransferRate> transfers;
+  double creation_ms = 0;      // of the backend, as it started
+  double empty_launch_us = 0;  // a kernel that does nothing, launched and waited for
+  double replay_us = 0;        // of each kernel in a recorded slice of many empty ones
 };
 
 class Backend {
@@ -102,6 +123,8 @@ class Backend {
   virtual Limits limits() const = 0;
   /// Measures now, in about a second.
   virtual Peaks measure_peaks() = 0;
+  /// Measures now, in a few seconds.
+  virtual Overheads measure_overheads() { return {}; }
 
   /// Device memory from the backend's pool. Errors: out_of_memory.
   virtual PooledBuffer allocate(size_t bytes) = 0;

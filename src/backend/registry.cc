@@ -4,6 +4,9 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "base/check.h"
+#ifdef INGOT_HAS_CUDA
+#include "backend/cuda/cuda_backend.h"
+#endif
 
 namespace ingot::backend {
 namespace {
@@ -15,6 +18,10 @@ struct Entry {
 
 // The null backend computes nothing; tests make it by hand.
 constexpr Entry kBackends[] = {
+#ifdef INGOT_HAS_CUDA
+    {"cuda",
+     [](const BackendOptions&) -> std::unique_ptr<Backend> { return std::make_unique<cuda::CudaBackend>(); }},
+#endif
     {"cpu",
      [](const BackendOptions& options) -> std::unique_ptr<Backend> {
        return std::make_unique<cpu::CpuBackend>(

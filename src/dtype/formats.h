@@ -28,6 +28,9 @@ INGOT_HD inline float decode(float value) {
 
 /// Calls f(pointer) with `data` as the blocks of a block format: const Q8_0*, const Q4_K* … Returns false,
 /// without a call, for every other type.
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable  // f may run on one side only
+#endif
 template <class F>
 INGOT_HD bool with_blocks(DType dtype, const void* data, F&& f) {
   switch (dtype) {

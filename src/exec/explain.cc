@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "exec/cost_model.h"
+#include "exec/multiply_limit.h"
 #include "exec/route_candidates.h"
 #include "graph/print.h"
 
@@ -109,7 +110,7 @@ class Rows {
     const Work work = work_of(*node.op, inputs, output);
     row.flops = work.flops;
     row.bytes = work.bytes;
-    row.has_int8_limit = is_block_dtype(weight_type(*node.op, inputs)) && row.op.starts_with("linear");
+    if (row.op.starts_with("linear")) row.weight = weight_type(*node.op, inputs);
     // The plan predicted its bucket; this is a step of other sizes.
     if (const DeviceCosts* costs = devices_[static_cast<size_t>(launch.device)].costs)
       row.predicted_us = predict_us(*costs, *launch.kernel, *node.op, inputs, output, working_set_);
@@ -200,7 +201,12 @@ void set_share(ExplainRow& row, const ExplainDevice& device) {
   if (!row.measured_us || *row.measured_us <= 0) return;
   const double nanoseconds = *row.measured_us * 1e3;
   const double memory = device.read_gbps > 0 ? row.bytes / nanoseconds / device.read_gbps : 0;
-  const double peak = row.has_int8_limit ? device.int8_gops : device.f32_gflops;
+  const double peak = multiply_limit({.read_gbps = device.read_gbps,
+                                      .f32_gflops = device.f32_gflops,
+                                      .int8_gops = device.int8_gops,
+                                      .matrix16_gflops = device.matrix16_gflops},
+                                     row.weight)
+                          .gflops;
   const double compute = peak > 0 ? row.flops / nanoseconds / peak : 0;
   if (memory <= 0 && compute <= 0) return;
   row.share = std::max(memory, compute);

@@ -1,8 +1,10 @@
 #include "exec/runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include "base/check.h"
 
@@ -32,24 +34,39 @@ double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
 
+/// Numbers for Slice::id, of all runners: a backend may serve several.
+uint64_t next_slice_ids(size_t count) {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(count);
+}
+
 }  // namespace
 
-/// A plan with addresses: tensors by node, and launches whose inputs lie side by side.
+/// A plan with addresses, for one frame: tensors by node, and launches whose inputs lie side by side.
 struct Runner::Bound {
-  /// Launches in a row on one device, after the copies they read.
-  struct Slice {
-    int device = 0;
-    size_t first_transfer = 0;
-    size_t transfers = 0;
-    size_t first_launch = 0;
-    size_t launches = 0;
-  };
   struct Copy {
     void* to = nullptr;
     void* from = nullptr;
   };
+  /// Launches in a row on one device, after the copies they read.
+  struct Slice {
+    int device = 0;
+    std::vector<size_t> moves;  // transfers that the host makes itself before
+    std::vector<size_t> in;     // transfers that the device makes: from host memory, before the launches
+    std::vector<size_t> out;    // and to it, after them
+    size_t first_launch = 0;
+    size_t launches = 0;
+    std::vector<backend::Copy> copies_in;   // of `in`, at the bound sizes
+    std::vector<backend::Copy> copies_out;  // of `out`
+  };
+  /// What of the plan feeds a step with what the one before gave.
+  struct Feed {
+    size_t in = 0;   // transfer of feed_input
+    size_t out = 0;  // transfer of feed_output
+  };
 
   std::shared_ptr<const Plan> plan;
+  int frame = 0;
   std::vector<Tensor> values;      // by node, where it was made
   std::vector<Tensor> operands;    // inputs and results of all launches, one after the other
   std::vector<size_t> operand_of;  // by operand: its node
@@ -58,6 +75,11 @@ struct Runner::Bound {
   std::vector<const backend::Kernel*> kernels;
   std::vector<Copy> copies;  // by transfer
   std::vector<Slice> slices;
+  std::vector<size_t> last_moves;  // transfers that the host makes after all slices
+  std::optional<Feed> feed;
+  bool is_recorded = false;  // a device records slices
+  std::map<decltype(graph::DimValues::values), uint64_t>
+      ids;                // of the first slice, by sizes; fed ones come after
   graph::DimValues dims;  // that the shapes are bound to
   bool is_bound = false;
 
@@ -72,20 +94,29 @@ struct Runner::Bound {
 };
 
 Runner::Runner(std::span<const Device> devices, std::vector<std::shared_ptr<const Plan>> plans,
-               std::map<std::string, Array, std::less<>> states)
-    : states_(std::move(states)) {
+               std::map<std::string, Array, std::less<>> states, const RunnerOptions& options)
+    : options_(options), states_(std::move(states)) {
   for (const Device& device : devices) {
     devices_.push_back({.name = device.name,
                         .backend = device.backend,
                         .memory = plans.empty() ? 0 : plans[0]->memory_of[devices_.size()],
                         .workspace = {},
                         .states = {}});
+    // A device with memory of its own says what host memory it copies from best; to the others all is equal.
+    const bool is_apart = !device.backend->limits().shares_host_memory;
+    if (is_apart && frames_ == 1) {
+      frames_ = kFrames;
+      host_allocator_ = device.backend;
+    }
   }
+  if (host_allocator_ == nullptr && !devices_.empty()) host_allocator_ = devices_.front().backend;
   if (!plans.empty()) host_ = plans[0]->host;
   for (const auto& plan : plans) check_devices(*plan);
   make_inputs(plans);
   make_arenas(plans);
-  for (auto& plan : plans) bound_.push_back(make_bound(std::move(plan)));
+  for (int frame = 0; frame < frames_; ++frame) {
+    for (const auto& plan : plans) bound_[frame].push_back(make_bound(plan, frame));
+  }
 }
 
 Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan>> plans,
@@ -93,7 +124,16 @@ Runner::Runner(backend::Backend& backend, std::vector<std::shared_ptr<const Plan
     : Runner(std::vector<Device>{{.backend = &backend, .name = std::string(backend.name())}},
              std::move(plans), std::move(states)) {}
 
-Runner::~Runner() = default;
+Runner::~Runner() {
+  // What was started may still use the memory that goes now.
+  for (DeviceState& device : devices_) {
+    if (!device.is_busy) continue;
+    try {
+      device.backend->synchronize();
+    } catch (const Error&) {  // nobody is left to hear of it
+    }
+  }
+}
 
 void Runner::check_devices(const Plan& plan) const {
   INGOT_CHECK(plan.devices.size() == devices_.size() && plan.host == host_,
@@ -107,24 +147,33 @@ void Runner::check_devices(const Plan& plan) const {
 PooledBuffer Runner::allocate_in(size_t memory, size_t bytes) {
   bytes_ += bytes;
   const size_t at_least = std::max<size_t>(bytes, 1);
-  return memory < devices_.size() ? devices_[memory].backend->allocate(at_least)
-                                  : host_pool_.acquire(at_least);
+  return static_cast<int>(memory) == host_ ? host_allocator_->allocate_host(at_least)
+                                           : devices_[memory].backend->allocate(at_least);
+}
+
+std::byte* Runner::arena(int memory, int frame) const {
+  const PooledBuffer& buffer = memory == host_ ? frame_[frame].arena : arenas_[static_cast<size_t>(memory)];
+  return static_cast<std::byte*>(buffer.data());
 }
 
 void Runner::make_inputs(std::span<const std::shared_ptr<const Plan>> plans) {
+  std::map<std::string, Tensor, std::less<>> inputs;
   for (const auto& plan : plans) {
     for (size_t i = 0; i < plan->graph->nodes().size(); ++i) {
       const Node& node = plan->graph->nodes()[i];
       if (node.kind != NodeKind::input) continue;
       const Tensor tensor = shape_of(*plan->graph, {static_cast<int32_t>(i)}, plan->bucket);
-      const auto [entry, is_new] = inputs_.try_emplace(node.name, tensor);
+      const auto [entry, is_new] = inputs.try_emplace(node.name, tensor);
       if (!is_new && tensor.bytes() > entry->second.bytes()) entry->second = tensor;
     }
   }
-  for (auto& [name, tensor] : inputs_) {
-    input_buffers_.push_back(allocate_in(static_cast<size_t>(host_), tensor.bytes()));
-    tensor.data = input_buffers_.back().data();
-    std::memset(tensor.data, 0, tensor.bytes());
+  for (int frame = 0; frame < frames_; ++frame) {
+    for (auto& [name, tensor] : inputs) {
+      frame_[frame].buffers.push_back(allocate_in(static_cast<size_t>(host_), tensor.bytes()));
+      tensor.data = frame_[frame].buffers.back().data();
+      std::memset(tensor.data, 0, tensor.bytes());
+    }
+    frame_[frame].inputs = inputs;
   }
 }
 
@@ -138,8 +187,13 @@ void Runner::make_arenas(std::span<const std::shared_ptr<const Plan>> plans) {
       arena = std::max(arena, plan->bytes[memory].arena);
       workspace = std::max(workspace, plan->bytes[memory].workspace);
     }
-    arenas_.push_back(allocate_in(memory, arena));
-    if (memory < devices_.size()) devices_[memory].workspace = allocate_in(memory, workspace);
+    const bool is_host = static_cast<int>(memory) == host_;
+    arenas_.push_back(is_host ? PooledBuffer() : allocate_in(memory, arena));
+    for (int frame = 0; is_host && frame < frames_; ++frame) frame_[frame].arena = allocate_in(memory, arena);
+    if (memory < devices_.size()) {
+      bytes_ += workspace;
+      devices_[memory].workspace = devices_[memory].backend->allocate(std::max<size_t>(workspace, 1));
+    }
   }
   for (const auto& plan : plans) {
     for (const Transfer& transfer : plan->transfers) {
@@ -148,7 +202,7 @@ void Runner::make_arenas(std::span<const std::shared_ptr<const Plan>> plans) {
     }
   }
   if (staging > 0) {
-    staging_ = host_pool_.acquire(staging);
+    staging_ = host_allocator_->allocate_host(staging);
     bytes_ += staging;
   }
 }
@@ -167,17 +221,19 @@ void* Runner::state_data(const std::string& name, const Tensor& needed, int memo
   if (is_new) {
     bytes_ += needed.bytes();
     entry->second = device.backend->allocate(std::max<size_t>(needed.bytes(), 1));
-    device.backend->copy(entry->second.data(), state->second.raw(), needed.bytes());
+    if (options_.states_are_zero) {
+      device.backend->zero(entry->second.data(), needed.bytes());
+    } else {
+      device.backend->copy(entry->second.data(), state->second.raw(), needed.bytes());
+    }
   }
   return entry->second.data();
 }
 
-std::unique_ptr<Runner::Bound> Runner::make_bound(std::shared_ptr<const Plan> plan) {
+std::unique_ptr<Runner::Bound> Runner::make_bound(std::shared_ptr<const Plan> plan, int frame) {
   auto bound = std::make_unique<Bound>();
+  bound->frame = frame;
   const graph::Graph& graph = *plan->graph;
-  const auto arena = [&](int memory) {
-    return static_cast<std::byte*>(arenas_[static_cast<size_t>(memory)].data());
-  };
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
     const Place& place = plan->places[i];
     const Node& root = graph.node(place.root);
@@ -187,21 +243,21 @@ std::unique_ptr<Runner::Bound> Runner::make_bound(std::shared_ptr<const Plan> pl
         tensor.data = const_cast<std::byte*>(root.weight.raw());  // devices: add_operands()
         break;
       case Place::Kind::input:
-        tensor.data = inputs_.find(root.name)->second.data;
+        tensor.data = frame_[frame].inputs.find(root.name)->second.data;
         break;
       case Place::Kind::state: {
         tensor.data = state_data(root.name, shape_of(graph, place.root, plan->bucket), place.memory);
         break;
       }
       case Place::Kind::arena:
-        tensor.data = arena(place.memory) + place.offset;
+        tensor.data = arena(place.memory, frame) + place.offset;
         break;
     }
     bound->values.push_back(tensor);
   }
   for (const Transfer& transfer : plan->transfers) {
-    bound->copies.push_back(
-        {.to = arena(transfer.to) + transfer.offset, .from = bound->values[index(transfer.value)].data});
+    bound->copies.push_back({.to = arena(transfer.to, frame) + transfer.offset,
+                             .from = bound->values[index(transfer.value)].data});
   }
   bound->plan = std::move(plan);
 
@@ -217,26 +273,79 @@ std::unique_ptr<Runner::Bound> Runner::make_bound(std::shared_ptr<const Plan> pl
       bound->outputs.back().data = bound->copy_in(output.value, host_).to;
   }
 
-  size_t transfer = 0;
-  const auto& transfers = bound->plan->transfers;
-  for (size_t i = 0; i < bound->launches.size(); ++i) {
-    const int device = bound->plan->launches[i].device;
-    if (i == 0 || device != bound->slices.back().device) {
-      const size_t first = transfer;
-      while (transfer < transfers.size() && transfers[transfer].before_launch == i) ++transfer;
-      bound->slices.push_back({.device = device,
-                               .first_transfer = first,
-                               .transfers = transfer - first,
-                               .first_launch = i,
-                               .launches = 0});
-    }
-    ++bound->slices.back().launches;
-  }
+  make_slices(*bound);
+  find_feed(*bound);
   return bound;
 }
 
+/// Cuts the launches into slices and says who makes which transfer: the device of a slice brings what it
+/// reads from the host, and takes back what the host reads next; the rest the host moves while nothing runs.
+void Runner::make_slices(Bound& bound) const {
+  const auto& transfers = bound.plan->transfers;
+  size_t transfer = 0;
+  const auto memory_of = [&](const Bound::Slice& slice) {
+    return devices_[static_cast<size_t>(slice.device)].memory;
+  };
+  for (size_t i = 0; i < bound.launches.size(); ++i) {
+    const int device = bound.plan->launches[i].device;
+    if (i == 0 || device != bound.slices.back().device) {
+      Bound::Slice slice;
+      slice.device = device;
+      slice.first_launch = i;
+      for (; transfer < transfers.size() && transfers[transfer].before_launch == i; ++transfer) {
+        const Transfer& t = transfers[transfer];
+        if (t.from == host_ && t.to == memory_of(slice)) {
+          slice.in.push_back(transfer);
+        } else if (t.to == host_ && !bound.slices.empty() && memory_of(bound.slices.back()) == t.from) {
+          bound.slices.back().out.push_back(transfer);
+        } else {
+          slice.moves.push_back(transfer);
+        }
+      }
+      bound.slices.push_back(std::move(slice));
+    }
+    ++bound.slices.back().launches;
+    bound.is_recorded |= devices_[static_cast<size_t>(device)].backend->limits().records_slices;
+  }
+  for (; transfer < transfers.size(); ++transfer) {
+    const bool is_last = !bound.slices.empty() && transfers[transfer].to == host_ &&
+                         memory_of(bound.slices.back()) == transfers[transfer].from;
+    (is_last ? bound.slices.back().out : bound.last_moves).push_back(transfer);
+  }
+  for (Bound::Slice& slice : bound.slices) {
+    slice.copies_in.resize(slice.in.size());
+    slice.copies_out.resize(slice.out.size() + 1);  // room for what is fed
+  }
+}
+
+/// Finds out whether the plan's one slice reads the feed's input and gives its output.
+void Runner::find_feed(Bound& bound) {
+  if (options_.feed_output.empty() || bound.slices.size() != 1) return;
+  const graph::Graph& graph = *bound.plan->graph;
+  const Bound::Slice& slice = bound.slices.front();
+  std::optional<size_t> in;
+  std::optional<size_t> out;
+  for (size_t t : slice.in) {
+    const Node& node = graph.node(bound.plan->transfers[t].value);
+    if (node.kind == NodeKind::input && node.name == options_.feed_input) in = t;
+  }
+  for (const graph::Output& output : graph.outputs()) {
+    if (output.name != options_.feed_output) continue;
+    for (size_t t : slice.out) {
+      if (bound.plan->transfers[t].value == viewed(graph, output.value)) out = t;
+    }
+  }
+  if (!in || !out) return;
+  bound.feed = {.in = *in, .out = *out};
+  const size_t bytes = bound.values[index(bound.plan->transfers[*out].value)].bytes();
+  if (feed_.bytes() >= bytes) return;
+  // Plans whose feed was found before refer to the buffer by this member.
+  feed_ = devices_[static_cast<size_t>(slice.device)].backend->allocate(bytes);
+  bytes_ += bytes;
+}
+
 /// Appends a launch with the addresses that its device reads and writes.
-void Runner::add_operands(Bound& bound, const PlannedLaunch& planned) const {
+void Runner::add_operands(Bound& bound, const PlannedLaunch& planned) {
   const graph::Graph& graph = *bound.plan->graph;
   const Node& node = graph.node(planned.node);
   const DeviceState& device = devices_[static_cast<size_t>(planned.device)];
@@ -246,7 +355,9 @@ void Runner::add_operands(Bound& bound, const PlannedLaunch& planned) const {
     const Place& place = bound.plan->places[index(input)];
     if (place.kind == Place::Kind::weight) {
       const Node& root = graph.node(place.root);
-      tensor.data = const_cast<void*>(device.backend->import_host(root.weight.raw(), root.weight.bytes()));
+      auto weight = device.backend->import_host(root.weight.raw(), root.weight.bytes());
+      tensor.data = const_cast<void*>(weight.get());
+      if (weight.use_count() > 0) weights_.push_back(std::move(weight));  // none: the host's own bytes
     } else if (place.memory != device.memory) {
       tensor.data = bound.copy_in(input, device.memory).to;
     }
@@ -267,9 +378,10 @@ void Runner::add_operands(Bound& bound, const PlannedLaunch& planned) const {
   bound.kernels.push_back(planned.kernel);
 }
 
-graph::Tensor Runner::input(std::string_view name) const {
-  const auto found = inputs_.find(name);
-  if (found == inputs_.end()) fail(ErrorCode::not_found, "runner: no step input is named '{}'", name);
+graph::Tensor Runner::input(std::string_view name, int frame) const {
+  const auto& inputs = frame_[frame].inputs;
+  const auto found = inputs.find(name);
+  if (found == inputs.end()) fail(ErrorCode::not_found, "runner: no step input is named '{}'", name);
   return found->second;
 }
 
@@ -290,26 +402,36 @@ void Runner::bind(Bound& bound, const graph::DimValues& dims) const {
     bound.launches[i].output.shape = bound.values[index(bound.plan->launches[i].node)].shape;
   for (size_t i = 0; i < bound.outputs.size(); ++i)
     bound.outputs[i].shape = bound.values[index(graph.outputs()[i].value)].shape;
+  const auto copy_of = [&](size_t transfer) -> backend::Copy {
+    const Bound::Copy& copy = bound.copies[transfer];
+    return {copy.to, copy.from, bound.values[index(bound.plan->transfers[transfer].value)].bytes()};
+  };
+  for (Bound::Slice& slice : bound.slices) {
+    for (size_t i = 0; i < slice.in.size(); ++i) slice.copies_in[i] = copy_of(slice.in[i]);
+    for (size_t i = 0; i < slice.out.size(); ++i) slice.copies_out[i] = copy_of(slice.out[i]);
+    if (bound.feed) {
+      const backend::Copy out = copy_of(bound.feed->out);
+      slice.copies_out.back() = {feed_.data(), out.from, out.bytes};
+    }
+  }
   bound.dims = dims;
   bound.is_bound = true;
 }
 
-Runner::Bound& Runner::prepare(size_t plan, const graph::DimValues& dims) {
-  INGOT_CHECK(plan < bound_.size(), "plan {} of {}", plan, bound_.size());
-  bind(*bound_[plan], dims);
-  return *bound_[plan];
+Runner::Bound& Runner::prepare(size_t plan, const graph::DimValues& dims, int frame) {
+  INGOT_CHECK(frame < frames_ && plan < bound_[frame].size(), "plan {}, frame {}", plan, frame);
+  Bound& bound = *bound_[frame][plan];
+  bind(bound, dims);
+  return bound;
 }
 
+/// Waits for every device but one that has work which was not waited for; -1: for every one.
 void Runner::wait_for_others(int device) {
   for (size_t i = 0; i < devices_.size(); ++i) {
     if (!devices_[i].is_busy || static_cast<int>(i) == device) continue;
     devices_[i].backend->synchronize();
     devices_[i].is_busy = false;
   }
-}
-
-void Runner::wait_for_all() {
-  wait_for_others(-1);
 }
 
 /// Copies a value to another memory. Nothing runs meanwhile.
@@ -329,61 +451,109 @@ void Runner::move(const Bound& bound, size_t transfer) {
   statistics_.bytes_moved += bytes;
 }
 
-void Runner::run(size_t plan, const graph::DimValues& dims) {
-  Bound& bound = prepare(plan, dims);
-  const std::span<const backend::Kernel* const> kernels(bound.kernels);
-  const std::span<const backend::Launch> launches(bound.launches);
-  size_t transfer = 0;
-  for (const Bound::Slice& slice : bound.slices) {
-    wait_for_others(slice.transfers > 0 ? -1 : slice.device);
-    for (; transfer < slice.first_transfer + slice.transfers; ++transfer) move(bound, transfer);
-    DeviceState& device = devices_[static_cast<size_t>(slice.device)];
-    device.is_busy = true;
-    device.backend->submit(kernels.subspan(slice.first_launch, slice.launches),
-                           launches.subspan(slice.first_launch, slice.launches));
+uint64_t Runner::submit(Bound& bound, size_t index_of_slice, bool feed) {
+  Bound::Slice& slice = bound.slices[index_of_slice];
+  uint64_t id = 0;
+  if (bound.is_recorded) {
+    const auto [entry, is_new] = bound.ids.try_emplace(bound.dims.values);
+    if (is_new) entry->second = next_slice_ids(2 * bound.slices.size());
+    id = entry->second + index_of_slice + (feed ? bound.slices.size() : 0);
   }
-  wait_for_all();
-  for (; transfer < bound.copies.size(); ++transfer) move(bound, transfer);
+  if (bound.feed) {
+    const auto in = std::find(slice.in.begin(), slice.in.end(), bound.feed->in) - slice.in.begin();
+    slice.copies_in[static_cast<size_t>(in)].from = feed ? feed_.data() : bound.copies[bound.feed->in].from;
+  }
+  const size_t out = slice.out.size() + (bound.feed ? 1 : 0);
+  DeviceState& device = devices_[static_cast<size_t>(slice.device)];
+  device.is_busy = true;
+  for (const backend::Copy& copy : slice.copies_in) statistics_.bytes_moved += copy.bytes;
+  for (size_t i = 0; i < slice.out.size(); ++i) statistics_.bytes_moved += slice.copies_out[i].bytes;
+  statistics_.transfers += slice.in.size() + slice.out.size();
+  return device.backend->submit(
+      {.copies_in = slice.copies_in,
+       .kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
+       .launches =
+           std::span<const backend::Launch>(bound.launches).subspan(slice.first_launch, slice.launches),
+       .copies_out = std::span<const backend::Copy>(slice.copies_out).first(out),
+       .id = id});
+}
+
+Runner::Started Runner::start(size_t plan, const graph::DimValues& dims, int frame, bool feed) {
+  Bound& bound = prepare(plan, dims, frame);
+  INGOT_CHECK(!feed || bound.feed, "plan {} cannot be fed", plan);
+  Started started{.plan = plan, .frame = frame, .device = 0, .ticket = 0};
+  for (size_t i = 0; i < bound.slices.size(); ++i) {
+    const Bound::Slice& slice = bound.slices[i];
+    wait_for_others(slice.moves.empty() ? slice.device : -1);
+    for (size_t transfer : slice.moves) move(bound, transfer);
+    started.device = static_cast<size_t>(slice.device);
+    started.ticket = submit(bound, i, feed);
+  }
   ++statistics_.steps;
   statistics_.slices += bound.slices.size();
   statistics_.launches += bound.launches.size();
+  return started;
+}
+
+void Runner::finish(const Started& started) {
+  const Bound& bound = *bound_[started.frame][started.plan];
+  if (bound.slices.empty()) return;
+  if (bound.slices.size() > 1 || !bound.last_moves.empty()) {
+    wait_for_others(-1);
+  } else {
+    devices_[started.device].backend->wait(started.ticket);
+  }
+  for (size_t transfer : bound.last_moves) move(bound, transfer);
+}
+
+bool Runner::can_feed(size_t plan) const {
+  return bound_[0][plan]->feed.has_value();
+}
+
+void Runner::write_state(std::string_view name, size_t offset, const void* data, size_t bytes) {
+  const auto state = states_.find(name);
+  if (state == states_.end()) fail(ErrorCode::not_found, "runner: state '{}' has no storage", name);
+  std::memcpy(state->second.mutable_raw() + offset, data, bytes);
+  for (DeviceState& device : devices_) {
+    const auto copy = device.states.find(name);
+    if (copy == device.states.end()) continue;
+    device.backend->copy(static_cast<std::byte*>(copy->second.data()) + offset, data, bytes);
+  }
 }
 
 void Runner::profile(size_t plan, const graph::DimValues& dims, std::span<double> launch_us,
                      std::span<double> transfer_us) {
-  Bound& bound = prepare(plan, dims);
+  wait_for_others(-1);
+  Bound& bound = prepare(plan, dims, 0);
   INGOT_CHECK(launch_us.size() == bound.launches.size(), "{} times for {} launches", launch_us.size(),
               bound.launches.size());
   INGOT_CHECK(transfer_us.empty() || transfer_us.size() == bound.copies.size(), "{} times for {} transfers",
               transfer_us.size(), bound.copies.size());
-  const std::span<const backend::Kernel* const> kernels(bound.kernels);
-  const std::span<const backend::Launch> launches(bound.launches);
-  size_t transfer = 0;
-  const auto move_until = [&](size_t end) {
-    for (; transfer < end; ++transfer) {
+  const auto move_all = [&](const std::vector<size_t>& transfers) {
+    for (size_t transfer : transfers) {
       const auto start = Clock::now();
       move(bound, transfer);
       if (!transfer_us.empty()) transfer_us[transfer] = microseconds_since(start);
     }
   };
   for (const Bound::Slice& slice : bound.slices) {
-    move_until(slice.first_transfer + slice.transfers);
-    backend::Backend& backend = *devices_[static_cast<size_t>(slice.device)].backend;
-    for (size_t i = slice.first_launch; i < slice.first_launch + slice.launches; ++i) {
-      const auto start = Clock::now();
-      backend.submit(kernels.subspan(i, 1), launches.subspan(i, 1));
-      backend.synchronize();
-      launch_us[i] = microseconds_since(start);
-    }
+    move_all(slice.moves);
+    move_all(slice.in);
+    devices_[static_cast<size_t>(slice.device)].backend->profile(
+        {.kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
+         .launches =
+             std::span<const backend::Launch>(bound.launches).subspan(slice.first_launch, slice.launches)},
+        launch_us.subspan(slice.first_launch, slice.launches));
+    move_all(slice.out);
   }
-  move_until(bound.copies.size());
+  move_all(bound.last_moves);
   ++statistics_.steps;
   statistics_.slices += bound.launches.size();
   statistics_.launches += bound.launches.size();
 }
 
-graph::Tensor Runner::output(size_t plan, std::string_view name) const {
-  const Bound& bound = *bound_[plan];
+graph::Tensor Runner::output(size_t plan, std::string_view name, int frame) const {
+  const Bound& bound = *bound_[frame][plan];
   const auto outputs = bound.plan->graph->outputs();
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].name == name) return bound.outputs[i];
@@ -392,7 +562,7 @@ graph::Tensor Runner::output(size_t plan, std::string_view name) const {
 }
 
 const Plan& Runner::plan(size_t index) const {
-  return *bound_[index]->plan;
+  return *bound_[0][index]->plan;
 }
 
 size_t Runner::bytes() const {

@@ -36,7 +36,12 @@ OpCase situation(std::string_view name, const std::vector<StepPart>& parts, Shap
               },
           // A score, of magnitude up to about 8, is off by some epsilon of itself, and a weight by as much of
           // itself; the output is a mean of values in [-1, 1) under these weights.
-          .tolerance = {.absolute = 24 * kEpsilon, .relative = 0}};
+          .tolerance = {.absolute = 24 * kEpsilon, .relative = 0},
+          // With q, keys, weights and values rounded by up to u, a score deviates by 1.1 u (4 / sqrt(3) for
+          // q, 1 / sqrt(3) for a key, sqrt(2 / 3) u for the rounding, sqrt(head_dim) * scale = 1). The output
+          // moves most where two keys share all weight: by a quarter of both scores' errors times the values'
+          // difference, 0.8 u; rounded weights and values add 0.6 u and 0.4 u. Six deviations, and a little.
+          .per_rounding = 8};
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ OpCase situation(const Situation& s) {
           .tolerance = {.absolute =
                             (static_cast<double>(s.in) + 2) * kEpsilon + activation_error(s.weight, s.in, 1),
                         .relative = 0},
+          .per_rounding = rounding_error(s.in, kUniformDeviation, kWeightDeviation),
           .rows_are_independent = true};
 }
 

@@ -63,6 +63,13 @@ Tolerance tolerance_of(const Situation& s) {
   return {.absolute = error, .relative = 16 * kEpsilon};
 }
 
+double per_rounding_of(const Situation& s) {
+  double error = linear_rounding_error(s.in, s.form.norm.kind);
+  if (s.form.activation != Activation::none) error *= 1.13;  // as above
+  if (s.form.gated) error *= 2 * 6;
+  return error;
+}
+
 OpCase situation(const Situation& s) {
   return {
       .name = describe(s),
@@ -84,6 +91,7 @@ OpCase situation(const Situation& s) {
             return b.graph().append(std::make_shared<graph::FusedLinearOp>(form), std::move(inputs));
           },
       .tolerance = tolerance_of(s),
+      .per_rounding = per_rounding_of(s),
       .rows_are_independent = true};
 }
 

@@ -57,6 +57,13 @@ Tolerance tolerance_of(const Situation& s) {
   return {.absolute = error, .relative = 8 * kEpsilon};
 }
 
+double per_rounding_of(const Situation& s) {
+  double error = linear_rounding_error(s.in, s.form.norm.kind);
+  if (s.form.head_norm_eps) error *= 4;  // as above
+  if (s.form.rope) error *= 2;
+  return error;
+}
+
 OpCase situation(const Situation& s) {
   const PagedStep step(s.parts, s.page_tokens, s.padding);
   return {.name = describe(s),
@@ -85,6 +92,7 @@ OpCase situation(const Situation& s) {
                 return b.graph().append(std::make_shared<graph::LinearQkvOp>(f), std::move(inputs));
               },
           .tolerance = tolerance_of(s),
+          .per_rounding = per_rounding_of(s),
           .rows_are_independent = true};
 }
 

@@ -24,6 +24,26 @@ inline double activation_error(DType weight, int64_t in, double x_scale) {
   return 6 * 0.6 * x_scale / 440 * std::sqrt(static_cast<double>(in));
 }
 
+/// What sums of `in` products are off by, for each unit of largest relative rounding u, when both operands
+/// were rounded before: absolute. Rounding is off by up to u times the power of two below a number, evenly,
+/// which deviates by at most u / sqrt(3) times the number's own deviation; so each product deviates by that
+/// of its operands times u * sqrt(2 / 3). Six deviations of the sum.
+inline double rounding_error(int64_t in, double x_deviation, double weight_deviation) {
+  return 6 * std::sqrt(2.0 / 3 * static_cast<double>(in)) * x_deviation * weight_deviation;
+}
+
+/// Deviations of a uniform number in [-1, 1), and of weights, which blocks spread a little further.
+inline constexpr double kUniformDeviation = 0.5774;
+inline constexpr double kWeightDeviation = 0.6;
+
+/// The same for a linear of weights within [-weight_scale(in), weight_scale(in)) and a uniform x or one that
+/// the norm made: it deviates by 1, and by sqrt(2 / 3) once it is multiplied by a uniform weight and moved by
+/// a uniform bias.
+inline double linear_rounding_error(int64_t in, graph::NormPrologue::Kind norm) {
+  const double x = norm == graph::NormPrologue::Kind::none ? kUniformDeviation : 0.8165;
+  return rounding_error(in, x, kWeightDeviation * weight_scale(in));
+}
+
 /// How far a product of such a weight may be off: absolute.
 inline double linear_error(int64_t in, graph::NormPrologue::Kind norm) {
   const double scale = weight_scale(in);

@@ -1,6 +1,7 @@
 #include "graph/ops/matmul.h"
 
 #include "opcases/cases.h"
+#include "opcases/linear_tolerance.h"
 
 namespace ingot::opcases {
 namespace {
@@ -19,7 +20,8 @@ OpCase situation(const std::vector<int64_t>& batch, int64_t m, int64_t k, int64_
                 const Value x = b.f32(left);
                 return graph::matmul(b.graph(), x, b.f32(right));
               },
-          .tolerance = {.absolute = (static_cast<double>(k) + 2) * kEpsilon, .relative = 0}};  // as linear
+          .tolerance = {.absolute = (static_cast<double>(k) + 2) * kEpsilon, .relative = 0},  // as linear
+          .per_rounding = rounding_error(k, kUniformDeviation, kUniformDeviation)};
 }
 
 }  // namespace

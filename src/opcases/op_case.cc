@@ -178,6 +178,13 @@ std::vector<Tensor> BuiltCase::results() const {
   return results;
 }
 
+std::vector<OpCase> cases_of(std::string_view op) {
+  for (const OpCases& row : table()) {
+    if (row.op == op) return row.cases();
+  }
+  return {};
+}
+
 std::vector<OpCase> all_cases() {
   std::vector<OpCase> all;
   for (const OpCases& row : table()) {

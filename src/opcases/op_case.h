@@ -65,6 +65,9 @@ struct OpCase {
   graph::DimValues dims;
   std::function<graph::Value(CaseBuilder&)> build;  // appends the op; everything before it is no op
   Tolerance tolerance = {};
+  /// What a kernel may be off by beside that which rounds the operands of its products: absolute, for each
+  /// unit of Kernel::rounding. 0: ops that multiply nothing.
+  double per_rounding = 0;
   /// Row r of the output depends on row r of the step's inputs alone; tests permute, drop and add rows.
   bool rows_are_independent = false;
   /// Large enough to be worth timing.
@@ -107,6 +110,9 @@ struct OpCases {
 
 /// One row for each op of graph/op_table.h (a test compares them).
 std::span<const OpCases> table();
+
+/// The cases of one op; none for a name that is not in the table.
+std::vector<OpCase> cases_of(std::string_view op);
 
 /// The cases of all ops.
 std::vector<OpCase> all_cases();

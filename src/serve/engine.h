@@ -1,5 +1,9 @@
 // Engine: generates for several sequences at once. Its step is: schedule, run, sample, deliver.
 //
+// Where one device runs all of a decode step, the engine is a step ahead: it starts the next step, whose
+// tokens the device has, before it waits for this one's. What that gives to a sequence that has ended
+// meanwhile is dropped.
+//
 // Used by one thread at a time. A step allocates nothing on the heap; adding a sequence does.
 #pragma once
 
@@ -74,7 +78,19 @@ class Engine {
     bool prefilled() const { return cached >= prompt_tokens; }
   };
 
+  /// A step that was started: whose token each row is.
+  struct Flight {
+    exec::Runner::Started started;
+    std::vector<int64_t> rows;  // sequence of each row of "next"
+  };
+
   backend::StepClass schedule();
+  void add_part(Sequence& sequence, std::span<const int32_t> tokens);
+  void launch(backend::StepClass step, bool feed);
+  bool can_run_ahead() const;
+  void run_ahead();
+  void land();
+  Sequence* find(int64_t id) const;
   void deliver(Sequence& sequence, int32_t token);
 
   std::shared_ptr<const model::Model> model_;
@@ -84,6 +100,8 @@ class Engine {
   std::vector<Sequence*> scheduled_;  // of this step
   std::vector<StepSequence> step_;
   std::vector<Delivery> deliveries_;
+  Flight flights_[2];  // by age: the first was started first
+  int in_flight_ = 0;
   int64_t next_id_ = 1;
 };
 

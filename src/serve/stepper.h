@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "exec/plan_cache.h"
 #include "exec/runner.h"
@@ -43,11 +44,23 @@ class Stepper {
   /// the next run. Errors: io if a checkpoint file shrank.
   graph::Tensor run(backend::StepClass step, std::span<const StepSequence> sequences);
 
+  /// Begins a step and returns while a device may still work on it. `feed`: every sequence's one token is
+  /// what the step before, of the same sequences in the same order, gave it; the tokens here are not read.
+  /// Needs can_run_ahead(). At most two steps may be unfinished.
+  exec::Runner::Started start(backend::StepClass step, std::span<const StepSequence> sequences, bool feed);
+  /// Waits for a step and gives what run() gives; valid until the next step but one starts.
+  graph::Tensor finish(const exec::Runner::Started& started);
+  /// Whether a decode step can start before the one before has ended: where one device runs all of it.
+  bool can_run_ahead() const;
+
   kv::PagedCache& cache() { return cache_; }
   const kv::PagedCache& cache() const { return cache_; }
   const StepperLimits& limits() const { return limits_; }
-  /// Token counts of a sequence, i32 [vocab], for penalties (graph/ops/sampler.h). Head tokens only.
-  std::span<int32_t> counts(int64_t row);
+  /// Sets a sequence's token counts, for penalties (graph/ops/sampler.h), to those of a prompt. Head tokens
+  /// only.
+  void set_counts(int64_t row, std::span<const int32_t> prompt);
+  /// Counts a token that was generated.
+  void count(int64_t row, int32_t token);
   const exec::Plan& plan(backend::StepClass step) const;
   /// Bytes of activations, workspace and step inputs.
   size_t runner_bytes() const { return runner_->bytes(); }
@@ -58,7 +71,16 @@ class Stepper {
   const graph::DimValues& last_dims() const { return last_dims_; }
 
  private:
-  graph::DimValues write_inputs(std::span<const StepSequence> sequences);
+  struct Inputs {
+    graph::Tensor tokens, positions, slots, logit_rows, seq_start, context_len, block_table, floats, ints;
+  };
+  Inputs inputs_of(int frame) const;
+  graph::DimValues dims_of(backend::StepClass step, std::span<const StepSequence> sequences) const;
+  void write_inputs(const Inputs& inputs, std::span<const StepSequence> sequences,
+                    const graph::DimValues& dims) const;
+  exec::Runner::Started start_in(int frame, backend::StepClass step, std::span<const StepSequence> sequences,
+                                 bool feed);
+  std::span<int32_t> counts(int64_t row);
 
   std::shared_ptr<const model::Model> model_;
   StepperLimits limits_;
@@ -67,9 +89,9 @@ class Stepper {
   Array counts_;
   graph::DimValues last_dims_;
   std::unique_ptr<exec::Runner> runner_;
-  struct Inputs {
-    graph::Tensor tokens, positions, slots, logit_rows, seq_start, context_len, block_table, floats, ints;
-  } inputs_;
+  bool pads_ = false;           // decode steps come in a few sizes
+  std::vector<Inputs> inputs_;  // by frame
+  int frame_ = 0;               // of the step that started last
 };
 
 }  // namespace ingot::serve

@@ -60,7 +60,7 @@ TEST_F(MemoryPlanTest, IsExactlyWhatAStepperTakes) {
     const DeviceMemoryPlan& cpu = told.devices[0];
     const api::Opened opened = api::open(folder.path(), options);
     serve::Stepper stepper(opened.model, opened.devices.devices, serve::Head::tokens,
-                           api::stepper_limits(context, sequences), options.compile);
+                           api::stepper_limits(opened.devices, context, sequences), options.compile);
     EXPECT_EQ(cpu.activations + cpu.workspace + cpu.step_inputs,
               static_cast<int64_t>(stepper.runner_bytes()));
     EXPECT_EQ(cpu.kv_cache, stepper.cache().bytes());

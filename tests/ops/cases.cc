@@ -1,4 +1,4 @@
-// Every op case on every backend of this build, and for the CPU on every instruction set of this machine.
+// Every op case on the CPU, on every instruction set of this machine. Tests of devices: tests/gpu.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include "backend/registry.h"
 #include "graph/op_table.h"
 #include "ingot/error.h"
-#include "ops/run_case.h"
+#include "ops/case_checks.h"
 
 namespace ingot {
 namespace {
@@ -24,25 +24,10 @@ using graph::NodeKind;
 using graph::Symbol;
 using opcases::OpCase;
 
-struct Device {
-  std::string backend;
-  std::string target;  // cpu: the instruction set
-};
-/// For the lists of tests; GoogleTest would print bytes.
-std::ostream& operator<<(std::ostream& out, const Device& device) {
-  return out << device.backend << (device.target.empty() ? "" : " ") << device.target;
-}
-
-std::vector<Device> devices() {
-  std::vector<Device> all;
-  for (const std::string& name : backend::backend_names()) {
-    if (name != "cpu") {
-      all.push_back({name, ""});
-      continue;
-    }
-    for (std::string_view target : cpu::simd_target_names()) all.push_back({name, std::string(target)});
-  }
-  return all;
+std::vector<std::string> targets() {
+  std::vector<std::string> names;
+  for (std::string_view name : cpu::simd_target_names()) names.emplace_back(name);
+  return names;
 }
 
 std::vector<std::string> ops() {
@@ -51,38 +36,28 @@ std::vector<std::string> ops() {
   return names;
 }
 
-class Cases : public testing::TestWithParam<std::tuple<Device, std::string>> {
+class Cases : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   void SetUp() override {
-    const Device& device = std::get<0>(GetParam());
-    if (device.backend == "cpu") cpu::use_simd_target_for_test(device.target);
-    for (const opcases::OpCases& row : opcases::table()) {
-      if (row.op == std::get<1>(GetParam())) cases_ = row.cases();
-    }
+    const auto& [target, op] = GetParam();
+    cpu::use_simd_target_for_test(target);
+    cases_ = opcases::cases_of(op);
     // Large cases repeat the same loops: once, on the fastest instruction set, is enough.
-    if (device.backend == "cpu" && device.target != cpu::simd_target_names().front()) {
+    if (target != cpu::simd_target_names().front()) {
       std::erase_if(cases_, [](const OpCase& op_case) { return op_case.is_speed_case; });
     }
     ASSERT_FALSE(cases_.empty());
   }
   void TearDown() override { cpu::use_simd_target_for_test(""); }
-  std::unique_ptr<Backend> backend(int threads) const {
-    return backend::make_backend(std::get<0>(GetParam()).backend, {.threads = threads});
+  static std::unique_ptr<Backend> backend(int threads) {
+    return backend::make_backend("cpu", {.threads = threads});
   }
 
   std::vector<OpCase> cases_;
 };
 
 TEST_P(Cases, EqualTheReference) {
-  const auto device = backend(3);
-  for (const OpCase& op_case : cases_) {
-    const BuiltCase built = build(op_case);
-    const std::vector<std::byte> expected = run_reference(built);
-    for (StepClass step : steps_of(*device, built)) {
-      SCOPED_TRACE(op_case.name + ", " + std::string(to_string(step)));
-      expect_close(run_case(*device, built, step), expected, built.output().dtype, op_case.tolerance);
-    }
-  }
+  check_reference(*backend(3), cases_);
 }
 
 TEST_P(Cases, ThreadsDoNotShowInTheBits) {
@@ -101,121 +76,18 @@ TEST_P(Cases, ThreadsDoNotShowInTheBits) {
 }
 
 TEST_P(Cases, InPlaceGivesTheSameBits) {
-  const auto device = backend(2);
-  for (const OpCase& op_case : cases_) {
-    const BuiltCase built = build(op_case);
-    const std::vector<Tensor> inputs = built.inputs();
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!built.op().in_place(static_cast<int>(i)) || inputs[i].bytes() != built.output().bytes()) continue;
-      for (StepClass step : steps_of(*device, built)) {
-        SCOPED_TRACE(op_case.name + ", " + std::string(to_string(step)));
-        EXPECT_TRUE(run_case(*device, built, step, static_cast<int>(i)) == run_case(*device, built, step));
-      }
-    }
-  }
-}
-
-/// The case with these rows of every step input instead of its own.
-struct PickedRows {
-  std::vector<std::vector<std::byte>> bytes;
-  std::vector<Tensor> inputs;
-  Tensor output;
-  std::vector<Tensor> results;
-};
-
-PickedRows pick(const BuiltCase& built, Symbol symbol, const std::vector<int64_t>& rows) {
-  PickedRows picked;
-  const auto& nodes = built.graph.node(built.result).inputs;
-  const std::vector<Tensor> inputs = built.inputs();
-  const auto with_rows = [&](const Shape& shape) {
-    std::vector<int64_t> lengths(shape.lengths().begin(), shape.lengths().end());
-    lengths[0] = static_cast<int64_t>(rows.size());
-    return Shape(lengths);
-  };
-  picked.bytes.reserve(inputs.size());
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const graph::Node& node = built.graph.node(nodes[i]);
-    picked.inputs.push_back(inputs[i]);
-    if (node.kind != NodeKind::input || node.type.rank() == 0 || node.type.dim(0) != Dim(symbol)) continue;
-    const size_t row_bytes = inputs[i].bytes() / static_cast<size_t>(inputs[i].shape[0]);
-    std::vector<std::byte>& bytes = picked.bytes.emplace_back();
-    for (int64_t row : rows) {
-      const auto* from = inputs[i].as<const std::byte>() + static_cast<size_t>(row) * row_bytes;
-      bytes.insert(bytes.end(), from, from + row_bytes);
-    }
-    picked.inputs.back().data = bytes.data();
-    picked.inputs.back().shape = with_rows(inputs[i].shape);
-  }
-  picked.output = built.output();
-  picked.output.shape = with_rows(picked.output.shape);
-  picked.results = built.results();
-  for (size_t i = 0; i < picked.results.size(); ++i) {
-    // A cache has no rows of the step: it stays whole.
-    if (aliased_input(built, i) < 0) picked.results[i].shape = with_rows(picked.results[i].shape);
-  }
-  return picked;
+  check_in_place(*backend(2), cases_);
 }
 
 TEST_P(Cases, ARowDoesNotSeeOtherRows) {
-  const auto device = backend(2);
-  for (const OpCase& op_case : cases_) {
-    if (!op_case.rows_are_independent) continue;
-    const BuiltCase built = build(op_case);
-    const Symbol symbol = built.dims[Symbol::logit_rows] > 0 ? Symbol::logit_rows : Symbol::tokens;
-    const int64_t count = built.dims[symbol];
-    if (count == 0 || built.output().bytes() == 0) continue;
-    std::vector<int64_t> backwards(static_cast<size_t>(count));
-    std::iota(backwards.rbegin(), backwards.rend(), 0);
-    std::vector<int64_t> more = backwards;  // padded with other rows
-    for (int64_t i = 0; i < 21; ++i) more.push_back(i * 5 % count);
-    std::vector<int64_t> every_third;
-    for (int64_t i = count - 1; i >= 0; i -= 3) every_third.push_back(i);
-    for (StepClass step : steps_of(*device, built)) {
-      const std::vector<std::byte> all = run_case(*device, built, step);
-      for (const auto& rows : {backwards, more, every_third, std::vector<int64_t>{count / 2}}) {
-        SCOPED_TRACE(fmt::format("{}, {}, {} rows", op_case.name, to_string(step), rows.size()));
-        const PickedRows picked = pick(built, symbol, rows);
-        const std::vector<std::byte> found =
-            run_op(*device, built, picked.inputs, picked.output, picked.results, step);
-        std::vector<Tensor> outputs = built.results();
-        outputs.insert(outputs.begin(), built.output());
-        const std::byte* found_rows = found.data();
-        const std::byte* all_rows = all.data();
-        for (size_t o = 0; o < outputs.size(); ++o) {
-          const Tensor& output = outputs[o];
-          if (o > 0 && aliased_input(built, o - 1) >= 0) {
-            // Each row has its place in a cache: all rows, in whatever order, give the same one.
-            const bool has_all = std::set(rows.begin(), rows.end()).size() == static_cast<size_t>(count);
-            if (has_all) {
-              ASSERT_EQ(std::memcmp(found_rows, all_rows, output.bytes()), 0) << "result " << o;
-            }
-            found_rows += output.bytes();
-            all_rows += output.bytes();
-            continue;
-          }
-          const size_t row_bytes = output.bytes() / static_cast<size_t>(count);
-          for (size_t i = 0; i < rows.size(); ++i) {
-            ASSERT_EQ(std::memcmp(found_rows + i * row_bytes,
-                                  all_rows + static_cast<size_t>(rows[i]) * row_bytes, row_bytes),
-                      0)
-                << "row " << rows[i] << " at place " << i;
-          }
-          found_rows += rows.size() * row_bytes;
-          all_rows += output.bytes();
-        }
-        ASSERT_EQ(found_rows, found.data() + found.size());
-        ASSERT_EQ(all_rows, all.data() + all.size());
-      }
-    }
-  }
+  check_rows(*backend(2), cases_, {21});
 }
 
-std::string case_name(const testing::TestParamInfo<std::tuple<Device, std::string>>& info) {
-  const auto& [device, op] = info.param;
-  return device.backend + "_" + target_word(device.target) + (device.target.empty() ? "" : "_") + op;
+std::string case_name(const testing::TestParamInfo<std::tuple<std::string, std::string>>& info) {
+  return "cpu_" + target_word(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Cases, testing::Combine(testing::ValuesIn(devices()), testing::ValuesIn(ops())),
+INSTANTIATE_TEST_SUITE_P(All, Cases, testing::Combine(testing::ValuesIn(targets()), testing::ValuesIn(ops())),
                          case_name);
 
 TEST(OpTable, EveryOpHasCasesAndBadCasesInTheSameOrder) {

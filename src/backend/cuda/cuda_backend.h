@@ -6,12 +6,14 @@
 // device_failed, and nothing else of the process is concerned. Used by one thread at a time.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "backend/backend.h"
 #include "backend/cuda/handles.h"
+#include "backend/cuda/imports.h"
 #include "backend/cuda/kernels/gpu.h"
 #include "backend/cuda/recordings.h"
 #include "backend/cuda/uploads.h"
@@ -39,6 +41,7 @@ class CudaBackend final : public backend::Backend {
   std::string_view name() const override { return "cuda"; }
   backend::Limits limits() const override { return limits_; }
   backend::Peaks measure_peaks() override;
+  backend::Overheads measure_overheads() override;
   PooledBuffer allocate(size_t bytes) override;
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
   PooledBuffer allocate_host(size_t bytes) override;
@@ -63,6 +66,8 @@ class CudaBackend final : public backend::Backend {
   void enqueue(const backend::Slice& slice);
 
   CudaOptions options_;
+  std::chrono::steady_clock::time_point started_;
+  double creation_ms_ = 0;
   Gpu gpu_;
   backend::Limits limits_;
   Stream stream_;
@@ -70,6 +75,7 @@ class CudaBackend final : public backend::Backend {
   BufferPool host_memory_;  // pinned
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<Uploads> uploads_;
+  std::shared_ptr<Imports> imports_;
   Recordings recordings_;
   Tickets tickets_;
   std::string lost_;  // why; empty while the device is there

@@ -1,0 +1,77 @@
+#include "backend/cuda/kernels/activation_rows.cuh"
+
+namespace ingot::cuda {
+namespace {
+
+/// Writes the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
+__device__ void write_int8(const RowPreparation& p, int64_t row, int64_t i, const float4& y) {
+  float largest = fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w)));
+  float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
+  for (int lanes = 4; lanes > 0; lanes /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
+    not_finite += __shfl_xor_sync(0xffffffffU, not_finite, lanes);
+  }
+  const bool is_zero = largest < 0x1p-100F;  // below it, 127 / largest would be infinite
+  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + not_finite;
+  const float inverse = is_zero ? 0.0F : __fdiv_rn(127.0F, largest);
+  const int q[4] = {__float2int_rn(y.x * inverse), __float2int_rn(y.y * inverse),
+                    __float2int_rn(y.z * inverse), __float2int_rn(y.w * inverse)};
+  int sum = (q[0] + q[1]) + (q[2] + q[3]);
+  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lanes);
+  if (i >= p.in) return;
+  const char4 bytes = {static_cast<signed char>(q[0]), static_cast<signed char>(q[1]),
+                       static_cast<signed char>(q[2]), static_cast<signed char>(q[3])};
+  *reinterpret_cast<char4*>(p.int8 + row * p.in + i) = bytes;
+  if (i % 32 == 0) {
+    const int64_t block = row * (p.in / 32) + i / 32;
+    p.int8_scales[block] = scale;
+    p.int8_sums[block] = scale * static_cast<float>(sum);
+  }
+}
+
+__device__ void write_f32(const RowPreparation& p, int64_t row, int64_t i, const float4& y) {
+  float* to = p.f32 + row * p.in + i;
+  if (p.in % 4 == 0) {
+    if (i < p.in) *reinterpret_cast<float4*>(to) = y;
+    return;
+  }
+  if (i < p.in) to[0] = y.x;
+  if (i + 1 < p.in) to[1] = y.y;
+  if (i + 2 < p.in) to[2] = y.z;
+  if (i + 3 < p.in) to[3] = y.w;
+}
+
+/// A block for each row.
+__global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constant__ RowPreparation p) {
+  __shared__ RowPartials partials;
+  const int64_t row = blockIdx.x;
+  reduce_rows(p, row, 1, partials);
+  const RowScale scale = scale_of_row(p, 0, partials);
+  float factor = 1;
+  if (p.f16 != nullptr) {
+    reduce_largest(p, row, 1, partials);
+    const int exponent = f16_exponent(0, partials);
+    factor = power_of_two(exponent);
+    if (threadIdx.x == 0) p.f16_scales[row] = power_of_two(-exponent);
+  }
+  const float* x = p.x + row * p.in;
+  for_fours(max(p.in, p.pitch), [&](int64_t i) {
+    const float4 y = normalised_four(p, x, i, scale);
+    if (p.f32 != nullptr) write_f32(p, row, i, y);
+    if (i < p.pitch) {
+      const int64_t at = row * p.pitch + i;
+      if (p.bf16 != nullptr) *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.bf16) + at) = as_bf16(y);
+      if (p.f16 != nullptr) *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.f16) + at) = as_f16(y, factor);
+    }
+    if (p.int8 != nullptr) write_int8(p, row, i, y);
+  });
+}
+
+}  // namespace
+
+void run_row_preparation(const Gpu& gpu, const RowPreparation& preparation) {
+  if (preparation.rows == 0) return;
+  prepare_rows<<<static_cast<unsigned>(preparation.rows), kRowThreads, 0, gpu.stream>>>(preparation);
+}
+
+}  // namespace ingot::cuda

@@ -1,0 +1,207 @@
+// Row preparation by one block of threads: shared by the kernel that only prepares and by products that
+// prepare their rows themselves, so that both give the same bits. Sums of a row run in one order whatever
+// other rows there are; every operation that could be contracted is written out.
+#pragma once
+
+#include "backend/cuda/kernels/activation_rows.h"
+#include "backend/cuda/kernels/linear_operands.cuh"
+
+namespace ingot::cuda {
+
+inline constexpr int kRowThreads = 512;
+inline constexpr int kRowWarps = kRowThreads / kWarp;
+inline constexpr int kRowStep = kRowThreads * 4;  // values that a block takes at a time, four a thread
+inline constexpr int kMostRowsOfBlock = 8;
+
+/// Partial sums of a block's rows; every reduction has its own, which saves barriers.
+struct RowPartials {
+  float sums[kMostRowsOfBlock][kRowWarps];
+  float offsets[kMostRowsOfBlock][kRowWarps];
+  float squares[kMostRowsOfBlock][kRowWarps];
+  float largest[kMostRowsOfBlock][kRowWarps];
+};
+
+/// y = (x - center) * scale * weight + bias, and for f16 y / 2^exponent.
+struct RowScale {
+  float center = 0;
+  float correction = 0;  // what rounding the center left
+  float scale = 1;
+};
+
+__device__ inline float sum_of_warp(float value) {
+  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffU, value, lanes);
+  return value;
+}
+
+__device__ inline float largest_of_warp(float value) {
+  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2)
+    value = fmaxf(value, __shfl_xor_sync(0xffffffffU, value, lanes));
+  return value;
+}
+
+__device__ inline float sum_of_partials(const float (&partials)[kRowWarps]) {
+  float sum = partials[0];
+  for (int i = 1; i < kRowWarps; ++i) sum += partials[i];
+  return sum;
+}
+
+/// Values i … i + 3 of a row, zeros beyond its end.
+__device__ inline float4 load_row(const float* row, int64_t i, int64_t in) {
+  if (in % 4 == 0) {
+    if (i < in) return *reinterpret_cast<const float4*>(row + i);
+    return {0, 0, 0, 0};
+  }
+  return {i < in ? row[i] : 0, i + 1 < in ? row[i + 1] : 0, i + 2 < in ? row[i + 2] : 0,
+          i + 3 < in ? row[i + 3] : 0};
+}
+
+__device__ inline float4 load_parameters(const FloatRow& row, int64_t i, int64_t in) {
+  if (in % 4 == 0) {
+    if (i < in) return load_four_floats(row, i);
+    return {0, 0, 0, 0};
+  }
+  return {i < in ? load_float(row, i) : 0, i + 1 < in ? load_float(row, i + 1) : 0,
+          i + 2 < in ? load_float(row, i + 2) : 0, i + 3 < in ? load_float(row, i + 3) : 0};
+}
+
+/// Calls f(i) for the first value of each four of this thread. Every thread of a block makes as many calls.
+template <class F>
+__device__ inline void for_fours(int64_t width, const F& f) {
+  for (int64_t begin = 0; begin < width; begin += kRowStep) f(begin + static_cast<int64_t>(threadIdx.x) * 4);
+}
+
+/// The norm of one value.
+__device__ inline float normalised(float x, const RowScale& scale, float weight, float bias,
+                                   LinearNorm norm) {
+  if (norm == LinearNorm::rms) return __fmul_rn(__fmul_rn(x, scale.scale), weight);
+  const float offset = __fsub_rn(__fsub_rn(x, scale.center), scale.correction);
+  return __fmaf_rn(__fmul_rn(offset, scale.scale), weight, bias);
+}
+
+/// Values i … i + 3 of a row after its norm, zeros beyond its end.
+__device__ inline float4 normalised_four(const RowPreparation& p, const float* row, int64_t i,
+                                         const RowScale& scale) {
+  const float4 x = load_row(row, i, p.in);
+  if (p.norm == LinearNorm::none) return x;
+  const float4 w = load_parameters(p.norm_weight, i, p.in);
+  float4 b = {0, 0, 0, 0};
+  if (p.norm == LinearNorm::layer) b = load_parameters(p.norm_bias, i, p.in);
+  return {normalised(x.x, scale, w.x, b.x, p.norm), normalised(x.y, scale, w.y, b.y, p.norm),
+          normalised(x.z, scale, w.z, b.z, p.norm), normalised(x.w, scale, w.w, b.w, p.norm)};
+}
+
+/// Sums over rows first … first + count of what their norm needs. Ends with a barrier. count <=
+/// kMostRowsOfBlock.
+__device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int count, RowPartials& partials) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const bool is_first_lane = threadIdx.x % kWarp == 0;
+  if (p.norm == LinearNorm::none) return;
+  for (int r = 0; r < count; ++r) {
+    const float* row = p.x + (first + r) * p.in;
+    float sum = 0;
+    for_fours(p.in, [&](int64_t i) {
+      const float4 x = load_row(row, i, p.in);
+      if (p.norm == LinearNorm::rms) {
+        sum = __fmaf_rn(x.x, x.x, sum);
+        sum = __fmaf_rn(x.y, x.y, sum);
+        sum = __fmaf_rn(x.z, x.z, sum);
+        sum = __fmaf_rn(x.w, x.w, sum);
+      } else {
+        sum += (x.x + x.y) + (x.z + x.w);
+      }
+    });
+    sum = sum_of_warp(sum);
+    if (is_first_lane) partials.sums[r][warp] = sum;
+  }
+  __syncthreads();
+  if (p.norm == LinearNorm::rms) return;
+
+  // The second pass of layer_norm also sums what the rounding of the mean has left.
+  for (int r = 0; r < count; ++r) {
+    const float* row = p.x + (first + r) * p.in;
+    const float center = sum_of_partials(partials.sums[r]) / static_cast<float>(p.in);
+    float offsets = 0;
+    float squares = 0;
+    for_fours(p.in, [&](int64_t i) {
+      const float4 four = load_row(row, i, p.in);
+      const float x[4] = {four.x, four.y, four.z, four.w};
+      for (int j = 0; j < 4; ++j) {
+        const float offset = i + j < p.in ? __fsub_rn(x[j], center) : 0;
+        offsets = __fadd_rn(offsets, offset);
+        squares = __fmaf_rn(offset, offset, squares);
+      }
+    });
+    offsets = sum_of_warp(offsets);
+    squares = sum_of_warp(squares);
+    if (is_first_lane) {
+      partials.offsets[r][warp] = offsets;
+      partials.squares[r][warp] = squares;
+    }
+  }
+  __syncthreads();
+}
+
+/// The scale of row `r` of those that were reduced.
+__device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const RowPartials& partials) {
+  RowScale scale;
+  if (p.norm == LinearNorm::none) return scale;
+  const auto in = static_cast<float>(p.in);
+  float variance;
+  if (p.norm == LinearNorm::rms) {
+    variance = __fdiv_rn(sum_of_partials(partials.sums[r]), in);
+  } else {
+    scale.center = sum_of_partials(partials.sums[r]) / in;
+    scale.correction = __fdiv_rn(sum_of_partials(partials.offsets[r]), in);
+    variance =
+        __fmaf_rn(-scale.correction, scale.correction, __fdiv_rn(sum_of_partials(partials.squares[r]), in));
+    variance = fmaxf(variance, 0.0F);
+  }
+  scale.scale = __fdiv_rn(1.0F, __fsqrt_rn(__fadd_rn(variance, p.eps)));
+  return scale;
+}
+
+/// The largest magnitudes of the normalised rows. Ends with a barrier.
+__device__ inline void reduce_largest(const RowPreparation& p, int64_t first, int count,
+                                      RowPartials& partials) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  for (int r = 0; r < count; ++r) {
+    const float* row = p.x + (first + r) * p.in;
+    const RowScale scale = scale_of_row(p, r, partials);
+    float largest = 0;
+    for_fours(p.in, [&](int64_t i) {
+      const float4 y = normalised_four(p, row, i, scale);
+      largest = fmaxf(largest, fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w))));
+    });
+    largest = largest_of_warp(largest);
+    if (threadIdx.x % kWarp == 0) partials.largest[r][warp] = largest;
+  }
+  __syncthreads();
+}
+
+/// The exponent of the power of two that brings a row's largest magnitude to 2^14 … 2^15, which f16 holds.
+__device__ inline int f16_exponent(int r, const RowPartials& partials) {
+  float largest = partials.largest[r][0];
+  for (int i = 1; i < kRowWarps; ++i) largest = fmaxf(largest, partials.largest[r][i]);
+  const int biased = static_cast<int>(__float_as_uint(largest) >> 23);
+  return min(141 - biased, 126);
+}
+__device__ inline float power_of_two(int exponent) {
+  return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
+}
+
+__device__ inline unsigned bits_of(__nv_bfloat162 pair) {
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+__device__ inline unsigned bits_of(__half2 pair) {
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+
+__device__ inline uint2 as_bf16(const float4& y) {
+  return {bits_of(__floats2bfloat162_rn(y.x, y.y)), bits_of(__floats2bfloat162_rn(y.z, y.w))};
+}
+__device__ inline uint2 as_f16(const float4& y, float factor) {
+  return {bits_of(__floats2half2_rn(y.x * factor, y.y * factor)),
+          bits_of(__floats2half2_rn(y.z * factor, y.w * factor))};
+}
+
+}  // namespace ingot::cuda

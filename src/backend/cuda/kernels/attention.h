@@ -1,0 +1,73 @@
+// Attention over the paged cache: the arguments that its kernels share, and how a row's keys are split.
+#pragma once
+
+#include "backend/cuda/kernels/gpu.h"
+
+namespace ingot::cuda {
+
+/// Causal softmax(q k^T * scale) v. Query head h reads key head h / (heads / kv_heads).
+struct PagedAttention {
+  const float* q = nullptr;              // [rows, heads, head_dim]
+  const float* keys = nullptr;           // [C, kv_heads, page_tokens, head_dim]
+  const float* values = nullptr;         // likewise
+  const int32_t* seq_start = nullptr;    // [sequences + 1]
+  const int32_t* context_len = nullptr;  // [sequences]
+  const int32_t* block_table = nullptr;  // [sequences, pages]
+  float* out = nullptr;                  // [rows, heads, head_dim]; rows of no sequence: zero
+  int rows = 0;
+  int sequences = 0;
+  int pages = 0;
+  int page_tokens = 0;
+  int page_shift = -1;  // page_tokens is 2^page_shift; -1: it is no power of two
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int window = 0;  // positions that a query sees, itself included; 0: all
+  float scale = 1;
+};
+
+/// Softmaxes in progress, one for each piece of a row's keys.
+struct SplitSums {
+  float* mixed = nullptr;   // [rows, heads, most_splits, head_dim]: values under weights relative to exp(max)
+  float2* stats = nullptr;  // [rows, heads, most_splits]: the maximum of the scores, and the sum of weights
+  int most_splits = 1;
+};
+
+/// Keys of a piece for a row that sees `keys` of them, by which alone the order of its sums is fixed. Few
+/// keys are one piece, which needs no joining; then come small pieces, which occupy the device; then as many
+/// as keep the joining cheap.
+__host__ __device__ constexpr int split_keys(int keys) {
+  if (keys <= 128) return 128;
+  if (keys <= 1024) return 64;
+  if (keys <= 8192) return 128;
+  int split = 256;
+  while (split <= (1 << 29) && split * 128LL < keys) split *= 2;
+  return split;
+}
+__host__ __device__ constexpr int splits_of(int keys) {
+  return static_cast<int>((static_cast<int64_t>(keys) + split_keys(keys) - 1) / split_keys(keys));
+}
+/// The most pieces that a row of at most `keys` keys has.
+constexpr int most_splits(int keys) {
+  int most = splits_of(keys);
+  for (const int last : {128, 1024, 8192, 32768}) {  // of a kind of pieces
+    if (keys > last && splits_of(last) > most) most = splits_of(last);
+  }
+  return most;
+}
+
+/// Rows of generated tokens. `sums` are not used where most_splits is 1.
+void run_attention_decode(const Gpu& gpu, const PagedAttention& attention, const SplitSums& sums);
+
+/// Rows of prompts on tensor cores: both products' operands rounded to tf32.
+bool has_tf32_attention(int64_t head_dim);
+void run_attention_tf32(const Gpu& gpu, const PagedAttention& attention);
+
+/// Any head_dim, in f32, slowly; run_attention_decode() uses it where it has nothing better. Without `sums`
+/// a row's keys are not split.
+void run_attention_any(const Gpu& gpu, const PagedAttention& attention, const SplitSums* sums);
+
+/// out = the pieces of each row joined in order. To be launched right behind the kernel that wrote them.
+void run_attention_join(const Gpu& gpu, const PagedAttention& attention, const SplitSums& sums);
+
+}  // namespace ingot::cuda

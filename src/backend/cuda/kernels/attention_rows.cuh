@@ -1,0 +1,56 @@
+// Where attention's rows and their keys lie: the sequence of a row, the pages of a position.
+#pragma once
+
+#include <climits>
+
+#include "backend/cuda/kernels/attention.h"
+
+namespace ingot::cuda {
+
+/// A query's place, and the keys that it sees: positions first … position.
+struct AttentionRow {
+  int sequence;
+  int position;
+  int first;
+
+  __device__ int keys() const { return position + 1 - first; }
+};
+
+__device__ inline int first_key(const PagedAttention& a, int position) {
+  return a.window > 0 && position >= a.window ? position - a.window + 1 : 0;
+}
+
+/// The block's row, found by all of its threads together; false for a row of no sequence. `shared` holds the
+/// result.
+__device__ inline bool find_row(const PagedAttention& a, int row, AttentionRow& shared) {
+  bool found = false;
+  for (int s = static_cast<int>(threadIdx.x); s < a.sequences; s += static_cast<int>(blockDim.x)) {
+    const int begin = a.seq_start[s];
+    const int end = a.seq_start[s + 1];
+    const int context = a.context_len[s];
+    if (begin <= row && row < end) {
+      const int position = context - (end - row);
+      shared = {s, position, first_key(a, position)};
+      found = true;
+    }
+  }
+  return __syncthreads_or(found) != 0;
+}
+
+/// Floats from the cache's start to the key (or value) of a position.
+__device__ inline int64_t cache_offset(const PagedAttention& a, const int32_t* pages, int kv_head,
+                                       int position) {
+  int page;
+  int in_page;
+  if (a.page_shift >= 0) {
+    page = position >> a.page_shift;
+    in_page = position & (a.page_tokens - 1);
+  } else {
+    page = position / a.page_tokens;
+    in_page = position - page * a.page_tokens;
+  }
+  const int64_t row = (static_cast<int64_t>(__ldg(pages + page)) * a.kv_heads + kv_head) * a.page_tokens;
+  return (row + in_page) * a.head_dim;
+}
+
+}  // namespace ingot::cuda

@@ -1,0 +1,36 @@
+// Asynchronous copies into shared memory of the products with blocks, and the barrier of the warps that wait
+// for the same ones.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+namespace ingot::cuda {
+
+/// Begins to copy 16 bytes past the first-level cache; both addresses are multiples of 16.
+__device__ inline void begin_copy_of_16(void* to, const void* from) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from));
+}
+/// Begins to copy a float, or to write 0; `from` is an address of a float even then.
+__device__ inline void begin_copy_of_float(float* to, const float* from, bool is_there) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(is_there ? 4 : 0));
+}
+/// Ends a stage: the copies begun since the last one.
+__device__ inline void end_stage() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+/// Waits for all stages of this thread but the last kPending.
+template <int kPending>
+__device__ inline void wait_for_stage() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+/// Of `threads` threads, whole warps. Barrier 0 is that of the block.
+__device__ inline void wait_for_team(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+}  // namespace ingot::cuda

@@ -1,0 +1,182 @@
+// Linears of generated tokens. 16-bit weights: one kernel with everything that follows. Other weights: their
+// products into memory, then what follows.
+#include <array>
+#include <cstddef>
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/kernels/block_products.h"
+#include "backend/cuda/kernels/linear_choice.h"
+#include "backend/cuda/kernels/linear_job.h"
+
+namespace ingot::cuda {
+namespace {
+
+using backend::Backend;
+using backend::Launch;
+
+/// Whether one launch does it all: every weight 16 bits of one type, in an order that the kernel reads.
+bool is_one_launch(const LinearJob& job) {
+  for (int i = 0; i < job.part_count; ++i) {
+    const LinearPart& part = job.parts[static_cast<size_t>(i)];
+    if (part.dtype != job.parts[0].dtype) return false;
+    if (decode_product(part.dtype, part.is_in_out, job.rows.in) != LinearProduct::skinny) return false;
+  }
+  return true;
+}
+
+/// The rows of a job in every form that its products take.
+struct DecodeRows {
+  DecodeRows(const LinearJob& job, Workspace& workspace) : prepared(job.rows) {
+    is_needed = !(is_one_launch(job) && prepares_own_rows(job.rows.rows, job.rows.in));
+    if (!is_needed) return;
+    bool wants_f32 = false;
+    bool wants_bf16 = false;
+    bool wants_f16 = false;
+    bool wants_int8 = false;
+    for (int i = 0; i < job.part_count; ++i) {
+      const LinearPart& part = job.parts[static_cast<size_t>(i)];
+      switch (decode_product(part.dtype, part.is_in_out, job.rows.in)) {
+        case LinearProduct::skinny:
+          (part.dtype == DType::bf16 ? wants_bf16 : wants_f16) = true;
+          break;
+        case LinearProduct::blocks:
+          wants_int8 = true;
+          break;
+        default:
+          wants_f32 = job.rows.norm != LinearNorm::none;
+      }
+    }
+    RowPreparation& p = prepared;
+    p.pitch = wants_bf16 || wants_f16 ? prepared_pitch(p.in) : 0;
+    if (wants_bf16) p.bf16 = workspace.take<uint16_t>(p.rows * p.pitch);
+    if (wants_f16) p.f16 = workspace.take<uint16_t>(p.rows * p.pitch);
+    if (wants_f16) p.f16_scales = workspace.take<float>(p.rows);
+    if (wants_f32) p.f32 = workspace.take<float>(p.rows * p.in);
+    if (wants_int8) {
+      p.int8 = workspace.take<int8_t>(p.rows * p.in);
+      p.int8_scales = workspace.take<float>(p.rows * (p.in / 32));
+      p.int8_sums = workspace.take<float>(p.rows * (p.in / 32));
+    }
+    is_needed = wants_f32 || wants_bf16 || wants_f16 || wants_int8;
+  }
+  const float* f32() const { return prepared.f32 == nullptr ? prepared.x : prepared.f32; }
+
+  RowPreparation prepared;
+  bool is_needed;
+};
+
+SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
+  const RowPreparation& p = rows.prepared;
+  SkinnyLinear linear;
+  linear.dtype = dtype;
+  linear.x = dtype == DType::bf16 ? p.bf16 : p.f16;
+  linear.row_scales = dtype == DType::bf16 ? nullptr : p.f16_scales;
+  linear.rows = p.rows;
+  linear.in = p.in;
+  linear.preparation = p;
+  return linear;
+}
+
+void run_one_launch(const Gpu& gpu, const LinearJob& job, const DecodeRows& rows) {
+  SkinnyLinear linear = skinny_of(rows, job.parts[0].dtype);
+  linear.epilogue = job.epilogue;
+  linear.part_count = job.output_count();
+  for (size_t i = 0; i < static_cast<size_t>(linear.part_count); ++i) {
+    const LinearPart& part = job.parts[i];
+    linear.parts[i] = {.weight = part.weight,
+                       .bias = part.bias,
+                       .out = part.output,
+                       .outputs = static_cast<int32_t>(part.outputs)};
+  }
+  if (job.epilogue.gated) {
+    linear.parts[0].up = job.parts[1].weight;
+    linear.parts[0].up_bias = job.parts[1].bias;
+  }
+  run_linear_skinny(gpu, linear);
+}
+
+/// The sums of one part.
+void run_product(const Gpu& gpu, const DecodeRows& rows, const LinearPart& part, float* sums) {
+  const RowPreparation& p = rows.prepared;
+  switch (decode_product(part.dtype, part.is_in_out, p.in)) {
+    case LinearProduct::skinny: {
+      SkinnyLinear linear = skinny_of(rows, part.dtype);
+      linear.part_count = 1;
+      linear.parts[0] = {.weight = part.weight, .out = sums, .outputs = static_cast<int32_t>(part.outputs)};
+      return run_linear_skinny(gpu, linear);
+    }
+    case LinearProduct::blocks:
+      return run_block_product(gpu, {.x = {.values = p.int8, .scales = p.int8_scales, .sums = p.int8_sums},
+                                     .weight = part.weight,
+                                     .dtype = part.dtype,
+                                     .rows = p.rows,
+                                     .in = p.in,
+                                     .out = part.outputs,
+                                     .sums = sums,
+                                     .stride = part.outputs});
+    default:
+      return run_plain_product(gpu, {.x = rows.f32(),
+                                     .weight = part.weight,
+                                     .dtype = part.dtype,
+                                     .is_in_out = part.is_in_out,
+                                     .rows = p.rows,
+                                     .in = p.in,
+                                     .out = part.outputs,
+                                     .sums = sums,
+                                     .stride = part.outputs});
+  }
+}
+
+}  // namespace
+
+void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
+  const DecodeRows rows(job, workspace);
+  const bool one_launch = is_one_launch(job);
+  // Sums wait in the output, unless a residual may lie there that is still to be read.
+  std::array<float*, kMostLinearParts> sums = {};
+  for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
+    const bool in_output = !job.has_residual && static_cast<int>(i) < job.output_count();
+    sums[i] = in_output    ? job.parts[i].output
+              : one_launch ? nullptr
+                           : workspace.take<float>(job.rows.rows * job.parts[i].outputs);
+  }
+  if (backend == nullptr || job.rows.rows == 0) return;
+
+  const Gpu& gpu = gpu_of(*backend);
+  if (rows.is_needed) run_row_preparation(gpu, rows.prepared);
+  if (one_launch) return run_one_launch(gpu, job, rows);
+  for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
+    if (job.parts[i].outputs > 0) run_product(gpu, rows, job.parts[i], sums[i]);
+  }
+  for (size_t i = 0; i < static_cast<size_t>(job.output_count()); ++i) {
+    const LinearPart& part = job.parts[i];
+    if (!job.has_epilogue(part) && !job.has_residual) continue;
+    LinearSums finish{.sums = sums[i],
+                      .bias = part.bias,
+                      .epilogue = job.epilogue,
+                      .rows = job.rows.rows,
+                      .out = part.outputs,
+                      .stride = part.outputs,
+                      .output = part.output};
+    if (job.epilogue.gated) {
+      finish.up_sums = sums[1];
+      finish.up_bias = job.parts[1].bias;
+      finish.up_stride = job.parts[1].outputs;
+    }
+    run_linear_epilogue(gpu, finish);
+  }
+}
+
+size_t linear_decode_workspace(const Backend& /*backend*/, const Launch& launch) {
+  Workspace workspace(nullptr);
+  run_decode_job(nullptr, linear_job(launch), workspace);
+  return workspace.bytes();
+}
+
+void launch_linear_decode(Backend& backend, const Launch& launch) {
+  Workspace workspace(launch.workspace.data());
+  run_decode_job(&backend, linear_job(launch), workspace);
+}
+
+}  // namespace ingot::cuda

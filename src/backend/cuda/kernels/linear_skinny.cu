@@ -1,0 +1,259 @@
+// A block of 16 warps computes tiles of a few outputs for up to 16 rows; each warp has its run of K, the same
+// in every tile. Weights come through a ring of shared memory that belongs to the warp and reaches across
+// tiles: their stream does not stop while a tile's sums are added and finished. Very few rows are prepared by
+// every block for itself while its first weights are on their way; more come prepared, through the same ring.
+#include "backend/cuda/kernels/linear_skinny.h"
+
+#include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/linear_wide.h"
+
+namespace ingot::cuda {
+namespace {
+
+constexpr int kThreads = kSlices * kWarp;
+static_assert(kThreads == kRowThreads);
+constexpr int kRingRows = 16;          // of a launch of prepared rows
+constexpr int kOwnRows = 4;            // that blocks prepare for themselves
+constexpr int kOwnBytes = 48 << 10;    // of shared memory for them
+constexpr unsigned kBytesAhead = 512;  // of each weight row of a warp that are asked for before the wait
+
+/// Bytes between rows in shared memory: two neighbours lie in different banks.
+__host__ __device__ constexpr int own_pitch(int64_t in) {
+  const int bytes = static_cast<int>((in + 31) / 32 * 64);
+  return bytes % 128 == 0 ? bytes + 64 : bytes;
+}
+
+/// What a block keeps of kHalves times 8 rows of weights and kColumns times 8 rows of inputs.
+template <int kHalves, int kColumns, int kStages, bool kOwn>
+struct Shape {
+  static constexpr int kTall = (kHalves + 1) / 2;  // matrix instructions for all rows
+  static constexpr int kStageBytes = (kHalves + (kOwn ? 0 : kColumns)) * kPieceBytes;  // of a warp's ring
+  static constexpr int kPartials = kTall * kColumns * kWarp * 4;                       // floats of a warp
+  static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
+  static constexpr int kBytes = kRingBytes + 2 * kSlices * kPartials * 4;
+};
+
+/// The block's own rows as the weights' type in shared memory, zeros after each.
+template <DType kType>
+__device__ void prepare_own_rows(const RowPreparation& p, RowPartials& partials, float* row_scales,
+                                 char* to) {
+  const int rows = static_cast<int>(p.rows);
+  reduce_rows(p, 0, rows, partials);
+  if constexpr (kType == DType::f16) reduce_largest(p, 0, rows, partials);
+  for (int r = 0; r < rows; ++r) {
+    const RowScale scale = scale_of_row(p, r, partials);
+    float factor = 1;
+    if constexpr (kType == DType::f16) {
+      const int exponent = f16_exponent(r, partials);
+      factor = power_of_two(exponent);
+      if (threadIdx.x == 0) row_scales[r] = power_of_two(-exponent);
+    }
+    const int64_t pitch = (p.in + 31) / 32 * 32;
+    for_fours(pitch, [&](int64_t i) {
+      if (i >= pitch) return;
+      const float4 y = normalised_four(p, p.x + r * p.in, i, scale);
+      *reinterpret_cast<uint2*>(to + r * own_pitch(p.in) + i * 2) =
+          kType == DType::f16 ? as_f16(y, factor) : as_bf16(y);
+    });
+  }
+  __syncthreads();
+}
+
+template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
+__global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
+    linear_skinny(const __grid_constant__ SkinnyArguments a) {
+  using S = Shape<kHalves, kColumns, kStages, kOwn>;
+  extern __shared__ uint4 shared[];
+  const SkinnyLinear& linear = a.linear;
+  const bool gated = linear.epilogue.gated;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const Slice slice = slice_of(linear.in, warp);
+  const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
+  const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
+  const int tiles = a.first_tile[linear.part_count];
+  const int first_tile = static_cast<int>(blockIdx.x);
+  const auto input_row = [&](int column) {
+    return min(column * kPieceRows + lane / 4, static_cast<int>(linear.rows) - 1);
+  };
+
+  // The ring: stages of kHalves pieces of weights and, unless the block has its own, kColumns of inputs.
+  char* const dynamic = reinterpret_cast<char*>(shared);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
+  char* const own_rows = dynamic + S::kBytes;
+  const uint64_t policy = weights_policy(a.is_read_once);
+  const char* weights[kHalves];  // this lane's first values of the tile that is being read
+  const auto aim = [&](int tile_number) {
+    const Tile tile = tile_at(a, tile_number, tile_outputs);
+    for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(a, tile, h, begin);
+  };
+  if (slice.steps > 0) aim(first_tile);
+  if constexpr (kOwn) {
+    begin_next_kernel();
+    const int64_t values = min(int64_t{slice.steps} * kStep, linear.in - int64_t{slice.begin} * kStep);
+    for (int h = 0; h < kHalves && lane % 4 == 0 && slice.steps > 0; ++h)
+      fetch_ahead(weights[h], min(static_cast<unsigned>(values) * 2, kBytesAhead));
+    wait_for_inputs();
+  }
+
+  const char* inputs[kColumns];
+  if constexpr (!kOwn) {
+    for (int j = 0; j < kColumns; ++j)
+      inputs[j] = static_cast<const char*>(linear.x) + (input_row(j) * a.pitch + begin) * 2;
+  }
+  int reading_tile = first_tile;
+  int reading_step = 0;
+  const auto read = [&](int stage) {
+    if (slice.steps > 0 && reading_tile < tiles) {
+      const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const int64_t offset = int64_t{reading_step} * (kStep * 2);
+      const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
+      for (int h = 0; h < kHalves; ++h)
+        copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
+      if constexpr (!kOwn) {
+        for (int j = 0; j < kColumns; ++j)
+          copy_inputs(to + static_cast<uint32_t>((kHalves + j) * kPieceBytes), inputs[j] + offset);
+      }
+      if (++reading_step == slice.steps) {
+        reading_step = 0;
+        reading_tile += static_cast<int>(gridDim.x);
+        if (reading_tile < tiles) aim(reading_tile);
+      }
+    }
+    commit_copies();  // a group each time, empty or not, so that their number says which have landed
+  };
+  for (int stage = 0; stage < kStages - 1; ++stage) read(stage);
+
+  __shared__ float own_scales[kOwnRows];
+  const float* row_scales = linear.row_scales;
+  uint32_t own_inputs = 0;
+  if constexpr (kOwn) {
+    __shared__ RowPartials row_partials;
+    prepare_own_rows<kType>(linear.preparation, row_partials, own_scales, own_rows);
+    own_inputs = shared_address(own_rows + input_row(0) * own_pitch(linear.in) + begin * 2);
+    if constexpr (kType == DType::f16) row_scales = own_scales;
+  }
+
+  int stage = 0;
+  int turn = 0;
+  for (int tile_number = first_tile; tile_number < tiles;
+       tile_number += static_cast<int>(gridDim.x), turn ^= 1) {
+    float sums[S::kTall][kColumns][4] = {};
+    for (int step = 0; step < slice.steps; ++step) {
+      wait_for_copies<kStages - 2>();
+      read(stage == 0 ? kStages - 1 : stage - 1);
+      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      uint4 pieces[2 * S::kTall] = {};
+      for (int h = 0; h < kHalves; ++h) pieces[h] = load_piece(from + static_cast<uint32_t>(h * kPieceBytes));
+      for (int j = 0; j < kColumns; ++j) {
+        const uint4 input = load_piece(kOwn ? own_inputs + static_cast<uint32_t>(step * kStep * 2)
+                                            : from + static_cast<uint32_t>((kHalves + j) * kPieceBytes));
+        for (int m = 0; m < S::kTall; ++m)
+          multiply_pieces<kType>(sums[m][j], pieces[2 * m], pieces[2 * m + 1], input);
+      }
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+
+    // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
+    // who read it.
+    float* set = partials + turn * (kSlices * S::kPartials);
+    auto* own = reinterpret_cast<float4*>(set + warp * S::kPartials);
+    for (int m = 0; m < S::kTall; ++m) {
+      for (int j = 0; j < kColumns; ++j) {
+        const float(&four)[4] = sums[m][j];
+        own[(m * kColumns + j) * kWarp + lane] = {four[0], four[1], four[2], four[3]};
+      }
+    }
+    __syncthreads();
+    const Tile tile = tile_at(a, tile_number, tile_outputs);
+    const int items = tile_outputs * static_cast<int>(linear.rows);
+    for (int item = static_cast<int>(threadIdx.x); item < items; item += kThreads) {
+      const int output = item % tile_outputs;
+      const int row = item / tile_outputs;
+      if (tile.first_output + output >= linear.parts[tile.part].outputs) continue;
+      const auto total = [&](int half) {
+        const int place = (half / 2 * kColumns + row / 8) * kWarp + output % 8 * 4 + row % 8 / 2;
+        return sum_of_slices(set + place * 4 + half % 2 * 2 + row % 2, S::kPartials);
+      };
+      const int half = gated ? output / 8 * 2 : output / 8;
+      write_output(a, tile, output, row, row_scales == nullptr ? 1.0F : row_scales[row], total(half),
+                   gated ? total(half + 1) : 0);
+    }
+  }
+}
+
+template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
+bool launch(const Gpu& gpu, const SkinnyArguments& arguments) {
+  using S = Shape<kHalves, kColumns, kStages, kOwn>;
+  const SkinnyLinear& linear = arguments.linear;
+  const int own_bytes = kOwn ? static_cast<int>(linear.rows) * own_pitch(linear.in) : 0;
+  const int bytes = S::kBytes + own_bytes;
+  constexpr int kFixedBytes = 3 << 10;  // what the kernel has of its own, and CUDA takes
+  if (bytes + kFixedBytes > gpu.shared_bytes_per_block) return false;
+  const auto kernel = linear_skinny<kType, kHalves, kColumns, kStages, kOwn>;
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  const int tiles = arguments.first_tile[linear.part_count];
+  const auto blocks = static_cast<unsigned>(tiles < gpu.multiprocessors ? tiles : gpu.multiprocessors);
+  if constexpr (kOwn) {
+    launch_overlapped<SkinnyArguments>(gpu, kernel, blocks, kThreads, static_cast<size_t>(bytes), arguments);
+  } else {
+    kernel<<<blocks, kThreads, bytes, gpu.stream>>>(arguments);
+  }
+  return true;
+}
+
+/// The deepest ring that the device has room for.
+template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
+void launch_deep(const Gpu& gpu, const SkinnyArguments& arguments) {
+  if (launch<kType, kHalves, kColumns, kStages, kOwn>(gpu, arguments)) return;
+  launch<kType, kHalves, kColumns, 2, kOwn>(gpu, arguments);
+}
+
+/// Whether tiles of 8 outputs spread more evenly over the multiprocessors than tiles of 16.
+bool are_small_tiles_better(const Gpu& gpu, SkinnyArguments& arguments) {
+  const auto busiest = [&](int outputs) {
+    return divide_up(count_tiles(arguments, outputs), gpu.multiprocessors) * outputs;
+  };
+  return !arguments.linear.epilogue.gated && busiest(8) < busiest(16);
+}
+
+template <DType kType>
+void run(const Gpu& gpu, SkinnyArguments& arguments) {
+  const int64_t rows = arguments.linear.rows;
+  const bool is_own = arguments.linear.x == nullptr;
+  const bool is_small = are_small_tiles_better(gpu, arguments);
+  if (count_tiles(arguments, is_small || arguments.linear.epilogue.gated ? 8 : 16) == 0) return;
+  if (is_small) {
+    if (is_own) return launch_deep<kType, 1, 1, 10, true>(gpu, arguments);
+    if (rows <= 8) return launch_deep<kType, 1, 1, 8, false>(gpu, arguments);
+    return launch_deep<kType, 1, 2, 6, false>(gpu, arguments);
+  }
+  if (is_own) return launch_deep<kType, 2, 1, 5, true>(gpu, arguments);
+  if (rows <= 8) return launch_deep<kType, 2, 1, 6, false>(gpu, arguments);
+  return launch_deep<kType, 2, 2, 5, false>(gpu, arguments);
+}
+
+}  // namespace
+
+bool prepares_own_rows(int64_t rows, int64_t in) {
+  return rows <= kOwnRows && in <= kOwnBytes && rows * own_pitch(in) <= kOwnBytes;
+}
+
+void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
+  const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
+  if (run_linear_wide(gpu, all)) return;
+  for (int64_t first = 0; first < linear.rows; first += kRingRows) {
+    SkinnyArguments some = some_rows(all, first, kRingRows);
+    some.is_read_once = linear.rows <= kRingRows;
+    if (linear.dtype == DType::bf16) {
+      run<DType::bf16>(gpu, some);
+    } else {
+      run<DType::f16>(gpu, some);
+    }
+  }
+}
+
+}  // namespace ingot::cuda

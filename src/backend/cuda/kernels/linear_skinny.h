@@ -1,0 +1,42 @@
+// Linears of few rows with 16-bit weights: bound by reading the weights once.
+//
+// The order of a row's sum: K is cut into steps of 32, the steps into kSlices runs of even length; a run is
+// summed by one chain of matrix instructions; the runs are added in fours, first to last, then the fours.
+// None of it depends on the rows, nor on how a kernel cuts up the outputs, so that every kernel that keeps to
+// it gives the same bits.
+#pragma once
+
+#include "backend/cuda/kernels/activation_rows.h"
+#include "backend/cuda/kernels/linear_epilogue.h"
+
+namespace ingot::cuda {
+
+inline constexpr int kMostLinearParts = 8;
+
+/// One linear, or the two of a gated pair.
+struct SkinnyPart {
+  const void* weight = nullptr;  // [outputs, in]
+  const void* up = nullptr;      // the second factor's, of gated ones
+  FloatRow bias = {};            // [outputs]
+  FloatRow up_bias = {};
+  float* out = nullptr;  // [rows, outputs]
+  int32_t outputs = 0;
+};
+
+struct SkinnyLinear {
+  DType dtype = DType::bf16;  // of every weight: bf16 or f16
+  int64_t rows = 0;
+  int64_t in = 0;                     // a multiple of 8
+  const void* x = nullptr;            // [rows, prepared_pitch(in)] of the weights' type, or null:
+  RowPreparation preparation = {};    // how the kernel makes them, where prepares_own_rows()
+  const float* row_scales = nullptr;  // [rows], of f16
+
+  SkinnyPart parts[kMostLinearParts] = {};
+  int part_count = 0;
+  LinearEpilogue epilogue = {};  // only with one part
+};
+/// Whether the kernel prepares so many rows itself: the same bits as prepared ones.
+bool prepares_own_rows(int64_t rows, int64_t in);
+void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear);
+
+}  // namespace ingot::cuda
