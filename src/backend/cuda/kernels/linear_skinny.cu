@@ -14,10 +14,9 @@ namespace {
 
 constexpr int kThreads = kSlices * kWarp;
 static_assert(kThreads == kRowThreads);
-constexpr int kRingRows = 16;          // of a launch of prepared rows
-constexpr int kOwnRows = 4;            // that blocks prepare for themselves
-constexpr int kOwnBytes = 48 << 10;    // of shared memory for them
-constexpr unsigned kBytesAhead = 512;  // of each weight row of a warp that are asked for before the wait
+constexpr int kRingRows = 16;        // of a launch of prepared rows
+constexpr int kOwnRows = 4;          // that blocks prepare for themselves
+constexpr int kOwnBytes = 48 << 10;  // of shared memory for them
 
 /// Bytes between rows in shared memory: two neighbours lie in different banks.
 __host__ __device__ constexpr int own_pitch(int64_t in) {
@@ -40,8 +39,8 @@ template <DType kType>
 __device__ void prepare_own_rows(const RowPreparation& p, RowPartials& partials, float* row_scales,
                                  char* to) {
   const int rows = static_cast<int>(p.rows);
-  reduce_rows(p, 0, rows, partials);
-  if constexpr (kType == DType::f16) reduce_largest(p, 0, rows, partials);
+  reduce_rows<true>(p, 0, rows, partials);
+  if constexpr (kType == DType::f16) reduce_largest<true>(p, 0, rows, partials);
   for (int r = 0; r < rows; ++r) {
     const RowScale scale = scale_of_row(p, r, partials);
     float factor = 1;
@@ -53,7 +52,7 @@ __device__ void prepare_own_rows(const RowPreparation& p, RowPartials& partials,
     const int64_t pitch = (p.in + 31) / 32 * 32;
     for_fours(pitch, [&](int64_t i) {
       if (i >= pitch) return;
-      const float4 y = normalised_four(p, p.x + r * p.in, i, scale);
+      const float4 y = normalised_four<true>(p, p.x + r * p.in, i, scale);
       *reinterpret_cast<uint2*>(to + r * own_pitch(p.in) + i * 2) =
           kType == DType::f16 ? as_f16(y, factor) : as_bf16(y);
     });
@@ -94,8 +93,7 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
   if (slice.steps > 0) {
     aim(first_tile);
     const int64_t values = min(int64_t{slice.steps} * kStep, linear.in - int64_t{slice.begin} * kStep);
-    for (int h = 0; h < kHalves && lane % 4 == 0; ++h)
-      fetch_ahead(weights[h], min(static_cast<unsigned>(values) * 2, kBytesAhead));
+    for (int h = 0; h < kHalves; ++h) fetch_ahead(weights[h], values);
   }
   wait_for_inputs();
 
@@ -125,6 +123,7 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
     }
     commit_copies();  // a group each time, empty or not, so that their number says which have landed
   };
+#pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read(stage);
 
   __shared__ float own_scales[kOwnRows];

@@ -17,8 +17,7 @@ constexpr int kThreads = kWarps * kWarp;
 constexpr int kHalves = 4;  // of a warp, 8 weight rows each
 constexpr int kTall = kHalves / 2;
 constexpr int kTileHalves = kWarps * kHalves;
-constexpr int kFewestRows = 9;         // that it is for
-constexpr unsigned kBytesAhead = 512;  // of each weight row that are asked for before the wait
+constexpr int kFewestRows = 9;  // that it is for
 
 template <int kColumns>
 struct Shape {
@@ -52,8 +51,7 @@ __global__ void __launch_bounds__(kThreads) linear_wide(const __grid_constant__ 
   for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(a, tile, warp * kHalves + h, begin);
   begin_next_kernel();
   const int64_t values = min(int64_t{steps} * kStep, linear.in - int64_t{first_step} * kStep);
-  for (int h = 0; h < kHalves && lane % 4 == 0 && values > 0; ++h)
-    fetch_ahead(weights[h], min(static_cast<unsigned>(values) * 2, kBytesAhead));
+  for (int h = 0; h < kHalves; ++h) fetch_ahead(weights[h], values);
   wait_for_inputs();
 
   constexpr int kCopies = (kColumns + kWarps - 1) / kWarps;  // of inputs, by each warp
@@ -80,6 +78,7 @@ __global__ void __launch_bounds__(kThreads) linear_wide(const __grid_constant__ 
     }
     commit_copies();
   };
+#pragma unroll 1
   for (int stage = 0; stage < S::kStages - 1; ++stage) read(stage);
 
   int stage = 0;
