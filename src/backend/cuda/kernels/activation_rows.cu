@@ -1,4 +1,5 @@
 #include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -44,6 +45,8 @@ __device__ void write_f32(const RowPreparation& p, int64_t row, int64_t i, const
 /// A block for each row.
 __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constant__ RowPreparation p) {
   __shared__ RowPartials partials;
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t row = blockIdx.x;
   reduce_rows(p, row, 1, partials);
   const RowScale scale = scale_of_row(p, 0, partials);
@@ -71,7 +74,9 @@ __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constan
 
 void run_row_preparation(const Gpu& gpu, const RowPreparation& preparation) {
   if (preparation.rows == 0) return;
-  prepare_rows<<<static_cast<unsigned>(preparation.rows), kRowThreads, 0, gpu.stream>>>(preparation);
+  launch_overlapped<RowPreparation>(
+      gpu, prepare_rows, {.blocks = static_cast<unsigned>(preparation.rows), .threads = kRowThreads},
+      preparation);
 }
 
 }  // namespace ingot::cuda

@@ -13,7 +13,7 @@
 #include <climits>
 #include <cmath>
 
-#include "backend/cuda/kernels/attention_copies.cuh"
+#include "backend/cuda/kernels/async_copies.cuh"
 #include "backend/cuda/kernels/attention_rows.cuh"
 #include "backend/cuda/kernels/attention_tf32.cuh"
 
@@ -93,20 +93,10 @@ __device__ void find_tile(const PagedAttention& a, int group, int tile_queries, 
   __syncthreads();
 }
 
-/// Rows that pad the step, by all threads of the grid.
-__device__ void clear_padding(const PagedAttention& a) {
-  const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
-  const int64_t begin = a.seq_start[a.sequences] * row;
-  for (int64_t i = begin + static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < a.rows * row;
-       i += stride)
-    a.out[i] = 0;
-}
-
 /// Begins to copy a block of keys or values; what lies outside of the tile's view becomes zero.
 template <typename S, bool kIsValues>
 __device__ void ask(const PagedAttention& a, const int32_t* pages, int kv_head, int first, int begin, int end,
-                    uint32_t shared) {
+                    float* shared) {
   const float* cache = kIsValues ? a.values : a.keys;
   const auto copy = [&](int i, auto&& offset_of) {
     const int item = i * kThreads + static_cast<int>(threadIdx.x);
@@ -114,8 +104,7 @@ __device__ void ask(const PagedAttention& a, const int32_t* pages, int kv_head, 
     const int part = item % S::kParts;
     const int key = first + row;
     const int place = kIsValues ? value_place<S>(row, part) : key_place<S>(row, part);
-    copy16(shared + static_cast<uint32_t>(place * 4), cache + offset_of(row) + part * 4,
-           begin <= key && key < end);
+    copy_async<16>(shared + place, cache + offset_of(row) + part * 4, begin <= key && key < end);
   };
   constexpr int kCopies = kKeys * S::kParts / kThreads;
   if (a.page_tokens % kKeys == 0) {
@@ -259,8 +248,8 @@ __global__ void __launch_bounds__(kThreads, S::kBlocks) attend_tile(const PagedA
   const int begin = first_key(a, position_of(tile.first));
   const int end = position_of(tile.first + S::kQueries - 1) + 1;
   int first = begin / kKeys * kKeys;
-  ask<S, false>(a, pages, kv_head, first, begin, end, shared_address(keys));
-  end_copies();
+  ask<S, false>(a, pages, kv_head, first, begin, end, keys);
+  commit_copies();
 
   // Queries beyond the last repeat it and are not written. The softmax works with powers of 2.
   const float scale = a.scale * 1.44269504F;
@@ -309,8 +298,8 @@ __global__ void __launch_bounds__(kThreads, S::kBlocks) attend_tile(const PagedA
     const bool sees_all = first + kKeys - 1 <= lowest && first >= highest - (window - 1);
     wait_for_copies<0>();
     __syncthreads();  // the keys (and queries) are there, and the last values have been read
-    ask<S, true>(a, pages, kv_head, first, begin, end, shared_address(values));
-    end_copies();
+    ask<S, true>(a, pages, kv_head, first, begin, end, values);
+    commit_copies();
 
     float scores[S::kTiles][kKeys / 8][4];
     if (sees_any) {
@@ -363,9 +352,9 @@ __global__ void __launch_bounds__(kThreads, S::kBlocks) attend_tile(const PagedA
     }
     __syncthreads();  // the keys have been read
     if (first + kKeys < end) {
-      ask<S, false>(a, pages, kv_head, first + kKeys, begin, end, shared_address(keys));
+      ask<S, false>(a, pages, kv_head, first + kKeys, begin, end, keys);
     }
-    end_copies();
+    commit_copies();
     if (sees_any) {
       float rescale[S::kTiles][2];
       if (to_weights<S>(scores, state, rescale)) {

@@ -12,11 +12,11 @@ __device__ inline void begin_copy_of_16(void* to, const void* from) {
                    static_cast<unsigned>(__cvta_generic_to_shared(to))),
                "l"(from));
 }
-/// Begins to copy a float.
-__device__ inline void begin_copy_of_float(float* to, const float* from) {
-  asm volatile(
-      "cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
-      "l"(from));
+/// Begins to copy a float, or to write 0; `from` is an address of a float even then.
+__device__ inline void begin_copy_of_float(float* to, const float* from, bool is_there) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from), "r"(is_there ? 4 : 0));
 }
 /// Ends a stage: the copies begun since the last one.
 __device__ inline void end_stage() {

@@ -18,8 +18,10 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kStages = 2;
 constexpr int kMostWarps = 16;
+/// Of a multiprocessor: what the registers are to suffice for where a weight's blocks would otherwise not
+/// all fit at once.
+constexpr int kResidentWarps = 28;
 /// Slices that are added up last, one after the other; each may be the sum of others.
 constexpr int kLastSlices = 4;
 
@@ -34,16 +36,19 @@ __device__ void put_sums(const float (&sums)[kTiles][4], int first_row, int colu
   for (int n = 0; n < kTiles; ++n) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int column = n * kColumns + lane % 4 * 2 + i % 2;
+      const int column = n * kTileColumns + lane % 4 * 2 + i % 2;
       if (column < columns) to[column * row_stride + first_row + lane / 4 + i / 2 * 8] = sums[n][i];
     }
   }
 }
 
-template <class Blocks, int kTiles, bool kShares>
-__global__ void __launch_bounds__(kMostWarps* kWarp)
+/// kColumns: the most columns. kShares: the warps of a team share a stage; else each warp is one. kAlignment:
+/// what row_bytes are a multiple of; if at least 4, where the words of a chunk lie is known beforehand.
+template <class Blocks, int kColumns, bool kShares, int kAlignment>
+__global__ void __launch_bounds__(kShares ? kMostWarps* kWarp : kResidentWarps* kWarp)
     multiply_blocks(const BlockProduct product, const BlockLayout layout) {
   using Shape = StageShape<Blocks>;
+  constexpr int kTiles = (kColumns + kTileColumns - 1) / kTileColumns;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int team_warps = kShares ? layout.team_warps : 1;
@@ -52,13 +57,13 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
   const int team_threads = team_warps * kWarp;
 
   const int64_t first_row = static_cast<int64_t>(blockIdx.x / layout.column_blocks) * team_warps * kWarpRows;
-  const int64_t first_column = static_cast<int64_t>(blockIdx.x % layout.column_blocks) * kTiles * kColumns;
-  const int columns = static_cast<int>(min(product.rows - first_column, int64_t{kTiles * kColumns}));
+  const int64_t first_column = static_cast<int64_t>(blockIdx.x % layout.column_blocks) * kColumns;
+  const int columns = static_cast<int>(min(product.rows - first_column, int64_t{kColumns}));
 
-  unsigned char* const stages =
-      reinterpret_cast<unsigned char*>(shared_stages) + team * kStages * layout.stage_bytes;
-  const Stage<Blocks> stage(product, layout, first_row, first_column, columns,
-                            static_cast<int>(threadIdx.x) - team * team_threads, team_threads);
+  unsigned char* const weights = reinterpret_cast<unsigned char*>(shared_stages) + team * layout.team_bytes;
+  unsigned char* const activations = weights + kStages * layout.stage_bytes;
+  const Stage<Blocks, kAlignment> stage(product, layout, first_row, first_column, columns,
+                                        static_cast<int>(threadIdx.x) - team * team_threads, team_threads);
   const auto wait_for_others = [&] {
     if constexpr (kShares) {
       wait_for_team(1 + team, team_threads);
@@ -71,9 +76,16 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
   const int last_chunk = first_chunk(first_slice + layout.team_slices);
 
   int coming = first_chunk(first_slice);
+  if (layout.columns_stay) {
+    for (int chunk = coming; chunk < last_chunk; ++chunk)
+      stage.begin_columns(chunk, activations + (chunk - coming) * layout.column_bytes);
+  }
 #pragma unroll
   for (int i = 0; i < kStages; ++i, ++coming) {
-    if (coming < last_chunk) stage.begin(coming, stages + i * layout.stage_bytes);
+    if (coming < last_chunk) {
+      stage.begin_weights(coming, weights + i * layout.stage_bytes);
+      if (!layout.columns_stay) stage.begin_columns(coming, activations + i * layout.column_bytes);
+    }
     end_stage();
   }
   // Columns that are not there are read as others that are; nobody reads what comes of them.
@@ -82,44 +94,55 @@ __global__ void __launch_bounds__(kMostWarps* kWarp)
   int sum_at[kTiles];
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
-    const int column = min(n * kColumns + lane / 4, columns - 1);
+    const int column = min(n * kTileColumns + lane / 4, columns - 1);
     const int pair = min(n * 4 + lane % 4, (columns - 1) / 2);
-    value_at[n] = layout.values_at + column * Shape::kColumnBytes + lane % 4 * 4;
+    value_at[n] = column * Shape::kColumnBytes + lane % 4 * Blocks::kPartBytes;
     scale_at[n] = layout.scales_at + pair * 8;
     sum_at[n] = layout.sums_at + (lane % 4 * layout.column_stride + column) * 4;
   }
 
   float total[kTiles][4] = {};
-  int buffer = 0;
+  int buffer = 0;         // stage of the weights
+  int column_buffer = 0;  // of the activations
   for (int i = 0; i < layout.team_slices; ++i) {
     float sums[kTiles][4] = {};
     const int end = first_chunk(first_slice + i + 1);
     for (int chunk = first_chunk(first_slice + i); chunk < end; ++chunk) {
       wait_for_stage<kStages - 1>();
       wait_for_others();
-      unsigned char* const here = stages + buffer * layout.stage_bytes;
+      unsigned char* const here = weights + buffer * layout.stage_bytes;
+      unsigned char* const columns_here = activations + column_buffer * layout.column_bytes;
       ChunkColumns<kTiles> x;
       x.group_step = layout.column_stride / 2;
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
-        x.values[n] = reinterpret_cast<const unsigned*>(here + value_at[n]);
-        x.scales[n] = reinterpret_cast<const float2*>(here + scale_at[n]);
-        x.sums[n] = reinterpret_cast<const float*>(here + sum_at[n]);
+        x.values[n] = reinterpret_cast<const unsigned*>(columns_here + value_at[n]);
+        x.scales[n] = reinterpret_cast<const float2*>(columns_here + scale_at[n]);
+        x.sums[n] = reinterpret_cast<const float*>(columns_here + sum_at[n]);
       }
       const auto* words = reinterpret_cast<const unsigned*>(here);
       const int row = stage.row_at(chunk, own_row + lane / 4);
       const int row_8 = stage.row_at(chunk, own_row + lane / 4 + 8);
-      const int groups = stage.groups(chunk);
-      if (Blocks::Block::kElements == Shape::kValues || groups == Shape::kGroups) {
-        Blocks::template add<true>(words, row, row_8, Shape::kGroups, x, sums);
+      const auto add = [&](int rest, int rest_8) {
+        const RowPieces of = {{words + (row >> 2), rest}, {words + (row_8 >> 2), rest_8}};
+        Blocks::template add<(kColumns > 1)>(of, stage.groups(chunk), x, sums);
+      };
+      if constexpr (kAlignment < 4) {
+        add(row & 3, row_8 & 3);
+      } else if (Blocks::kChunkBytes % 4 == 0 || (row & 3) == 0) {
+        add(0, 0);
       } else {
-        Blocks::template add<false>(words, row, row_8, groups, x, sums);
+        add(2, 2);
       }
       wait_for_others();
-      if (coming < last_chunk) stage.begin(coming, here);
+      if (coming < last_chunk) {
+        stage.begin_weights(coming, here);
+        if (!layout.columns_stay) stage.begin_columns(coming, columns_here);
+      }
       end_stage();
       ++coming;
-      buffer = buffer + 1 == kStages ? 0 : buffer + 1;
+      if (++buffer == kStages) buffer = 0;
+      if (++column_buffer == layout.column_stages) column_buffer = 0;
     }
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
@@ -175,38 +198,50 @@ BlockLayout layout_of(const BlockProduct& product, int columns, bool shares, int
   layout.column_blocks = static_cast<int>(divide_up(product.rows, columns));
   layout.columns = static_cast<int>(std::min<int64_t>(product.rows, columns));
   layout.column_stride = static_cast<int>(round_up(layout.columns, 2));
-  layout.values_at = team_warps * kWarpRows * Shape::kRowBytes;
-  layout.scales_at = layout.values_at + layout.columns * Shape::kColumnBytes;
+  layout.stage_bytes = team_warps * kWarpRows * Shape::kRowBytes;
   const int scales_bytes = Shape::kGroups * layout.column_stride * static_cast<int>(sizeof(float));
+  layout.scales_at = layout.columns * Shape::kColumnBytes;
   layout.sums_at = layout.scales_at + scales_bytes;
-  layout.stage_bytes = layout.sums_at + (Blocks::kNeedsSums ? scales_bytes : 0);
+  layout.column_bytes = layout.sums_at + (Blocks::kNeedsSums ? scales_bytes : 0);
+  // Few activations come all at once, as long as they take less room than the weights do.
+  const int slice_chunks = static_cast<int>(divide_up(layout.chunks, layout.slices));
+  layout.columns_stay = !shares && slice_chunks * layout.column_bytes <= kStages * layout.stage_bytes;
+  layout.column_stages = layout.columns_stay ? std::max(slice_chunks, 1) : kStages;
+  layout.team_bytes = kStages * layout.stage_bytes + layout.column_stages * layout.column_bytes;
   return layout;
 }
 
 int shared_bytes(const BlockLayout& layout) {
   const int sums = layout.teams * layout.columns * (layout.team_warps * kWarpRows + 4);
-  return std::max(layout.teams * kStages * layout.stage_bytes, sums * static_cast<int>(sizeof(float)));
+  return std::max(layout.teams * layout.team_bytes, sums * static_cast<int>(sizeof(float)));
 }
 
 int64_t thread_blocks(const BlockProduct& product, const BlockLayout& layout) {
   return divide_up(product.out, layout.team_warps * kWarpRows) * layout.column_blocks;
 }
 
-template <class Blocks, int kTiles, bool kShares>
+template <class Blocks, int kColumns, bool kShares>
 void launch(const Gpu& gpu, const BlockProduct& product) {
-  constexpr int kMostColumns = kTiles * kColumns;
-  BlockLayout layout = layout_of<Blocks>(product, kMostColumns, kShares, 1);
+  BlockLayout layout = layout_of<Blocks>(product, kColumns, kShares, 1);
   if constexpr (kShares) {
     // The more weight rows share the activations the better, as long as there is work for everyone.
     for (int warps : {2, 4}) {
-      const BlockLayout wider = layout_of<Blocks>(product, kMostColumns, kShares, warps);
+      const BlockLayout wider = layout_of<Blocks>(product, kColumns, kShares, warps);
       if (wider.teams * warps > kMostWarps || shared_bytes(wider) > gpu.shared_bytes_per_block ||
           thread_blocks(product, wider) * 8 < int64_t{gpu.multiprocessors} * 7)
         break;
       layout = wider;
     }
   }
-  const auto kernel = multiply_blocks<Blocks, kTiles, kShares>;
+  // Rows of whole 16 bytes are what models have; q4_k has no others.
+  constexpr bool kAlways16 = sizeof(typename Blocks::Block) % 16 == 0;
+  auto kernel = multiply_blocks<Blocks, kColumns, kShares, 16>;
+  if constexpr (!kAlways16) {
+    if (layout.row_bytes % 16 != 0) {
+      kernel = layout.row_bytes % 4 == 0 ? multiply_blocks<Blocks, kColumns, kShares, 4>
+                                         : multiply_blocks<Blocks, kColumns, kShares, 1>;
+    }
+  }
   const int bytes = shared_bytes(layout);
   if (bytes > 48 * 1024) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
@@ -218,9 +253,10 @@ void launch(const Gpu& gpu, const BlockProduct& product) {
 
 template <class Blocks>
 void launch_for_rows(const Gpu& gpu, const BlockProduct& product) {
-  if (product.rows <= kColumns) return launch<Blocks, 1, false>(gpu, product);
-  if (product.rows <= 2 * kColumns) return launch<Blocks, 2, true>(gpu, product);
-  return launch<Blocks, 4, true>(gpu, product);
+  if (product.rows == 1) return launch<Blocks, 1, false>(gpu, product);
+  if (product.rows <= 8) return launch<Blocks, 8, false>(gpu, product);
+  if (product.rows <= 16) return launch<Blocks, 16, true>(gpu, product);
+  return launch<Blocks, 32, true>(gpu, product);
 }
 
 }  // namespace

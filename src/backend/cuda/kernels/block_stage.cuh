@@ -12,12 +12,16 @@
 
 namespace ingot::cuda {
 
+/// Values that share a scale of the activations.
+inline constexpr int kGroup = 32;
 /// Weight rows of a warp: those of a matrix instruction.
 inline constexpr int kWarpRows = 16;
+/// Chunks of weights that are in shared memory or on their way.
+inline constexpr int kStages = 2;
 
-/// How a product is cut up, and where things lie in a stage. Bytes unless said.
+/// How a product is cut up, and where things lie in shared memory.
 struct BlockLayout {
-  int64_t row_bytes = 0;
+  int64_t row_bytes = 0;  // of the weight
   int chunks = 0;         // of a row
   int slices = 0;         // of a row's sum: chunks that are added up one after the other
   int team_slices = 1;    // that one team goes through
@@ -26,42 +30,53 @@ struct BlockLayout {
   int column_blocks = 0;  // of the activations' rows, each by blocks of threads of its own
   int columns = 0;        // of each but the last
   int column_stride = 0;  // floats between groups of scales: columns, made even
-  int values_at = 0;      // in a stage, behind the weights
-  int scales_at = 0;      // [group, column], f32
-  int sums_at = 0;        // likewise, where the format needs them
+  // Bytes. A team has kStages stages of weights, then the activations' chunks, each of values, scales and, if
+  // the format needs them, sums ([group, column], f32).
   int stage_bytes = 0;
+  int column_bytes = 0;
+  int scales_at = 0;
+  int sums_at = 0;
+  int team_bytes = 0;
+  int column_stages = 0;      // chunks of activations
+  bool columns_stay = false;  // all that the team needs are there from the start
 };
 
 /// Sizes that follow from a format (BlocksOf32 and the others in block_tiles.cuh).
 template <class Blocks>
 struct StageShape {
   static constexpr int kGroups = Blocks::kChunkGroups;
-  static constexpr int kValues = kGroups * 32;
+  static constexpr int kValues = kGroups * kGroup;
   static constexpr int kBlock = static_cast<int>(sizeof(typename Blocks::Block));
   /// The most a row's piece begins behind a multiple of 16.
   static constexpr int kShift = kBlock % 16 == 0 ? 0 : 16 - static_cast<int>(alignof(typename Blocks::Block));
   /// Copies of 16 bytes that bring a row's piece.
   static constexpr int kCopies = (Blocks::kChunkBytes + kShift + 15) / 16;
-  /// Between rows: an odd number of 16 bytes, so that the same word of 8 rows lies in different banks.
-  static constexpr int kRowBytes = (kCopies | 1) * 16;
-  static constexpr int kColumnBytes = kValues + 16;
+  /// Between rows, such that what a lane reads at once lies in other banks than what the other 7 rows' lanes
+  /// do: for words an odd multiple of 16, for pairs of words (which half a warp reads at a time) of 32.
+  static constexpr int kRowBytes =
+      Blocks::kPartBytes == 4 ? (kCopies | 1) * 16 : ((kCopies + 1) / 2 | 1) * 32;
+  static constexpr int kColumnBytes = kValues + 4 * Blocks::kPartBytes;
 };
 
-/// A thread's part of the copies, of a team of `threads`.
-template <class Blocks>
+/// A thread's part of the copies, of a team of `threads`. kAlignment: what the weight's row_bytes are known
+/// to be a multiple of, 1, 4 or 16.
+template <class Blocks, int kAlignment>
 class Stage {
  public:
   using Shape = StageShape<Blocks>;
 
   __device__ Stage(const BlockProduct& product, const BlockLayout& layout, int64_t first_row,
                    int64_t first_column, int columns, int thread, int threads)
-      : product_(product),
-        layout_(layout),
-        first_byte_(first_row * layout.row_bytes),
-        first_column_(first_column),
+      : layout_(layout),
         columns_(columns),
         thread_(thread),
-        threads_(threads) {
+        threads_(threads),
+        in_(static_cast<int>(product.in)),
+        weight_(static_cast<const char*>(product.weight)),
+        first_byte_(first_row * layout.row_bytes),
+        values_(product.x.values + first_column * product.in),
+        scales_(product.x.scales + first_column * (product.in / kGroup)),
+        sums_(product.x.sums + first_column * (product.in / kGroup)) {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int copy = thread + i * threads;
@@ -74,70 +89,75 @@ class Stage {
     }
   }
 
-  /// Groups of 32 values of a chunk.
+  /// Groups of a chunk.
   __device__ int groups(int chunk) const {
-    return min(Shape::kGroups, static_cast<int>(product_.in / 32) - chunk * Shape::kGroups);
+    return min(Shape::kGroups, in_ / kGroup - chunk * Shape::kGroups);
   }
   /// Where a row of the team (of its weights, counted from 0) begins in the stage of a chunk.
   __device__ int row_at(int chunk, int row) const {
-    const int at = row * Shape::kRowBytes;
-    if constexpr (Shape::kShift == 0) return at;
-    return at + ((low_bits(chunk) + row * static_cast<int>(layout_.row_bytes)) & 15);
+    const int low = low_bits(chunk);
+    const int row_bytes = kAlignment == 16 ? 0 : static_cast<int>(layout_.row_bytes);
+    return row * Shape::kRowBytes + ((low + row * row_bytes) & 15);
   }
 
-  __device__ void begin(int chunk, unsigned char* stage) const {
-    const int of_chunk = groups(chunk);
-    const int missing = (Shape::kGroups - of_chunk) * Blocks::kChunkBytes / Shape::kGroups;
-    const int64_t byte = first_byte_ + static_cast<int64_t>(chunk) * Blocks::kChunkBytes;
-    const int low = static_cast<int>(byte) & 15;
-    const char* weight = static_cast<const char*>(product_.weight) + (byte - low);
+  __device__ void begin_weights(int chunk, unsigned char* stage) const {
+    const int missing = (Shape::kGroups - groups(chunk)) * Blocks::kChunkBytes / Shape::kGroups;
+    const int low = low_bits(chunk);
+    const char* weight = weight_ + (first_byte_ + static_cast<int64_t>(chunk) * Blocks::kChunkBytes - low);
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const int from = Shape::kShift == 0 ? from_[i] : low + from_[i];
-      if (left_[i] - missing + (from & 15) > 0) begin_copy_of_16(stage + to_[i], weight + (from & ~15));
+      const int from = kAlignment == 16 ? from_[i] : (low + from_[i]) & ~15;
+      const int shift = kAlignment == 16 ? low : (low + from_[i]) & 15;
+      if (left_[i] > missing - shift) begin_copy_of_16(stage + to_[i], weight + from);
     }
-    begin_columns(chunk, of_chunk, stage);
+  }
+
+  /// Groups that the chunk lacks, at the end of rows, get scales of 0.
+  __device__ void begin_columns(int chunk, unsigned char* stage) const {
+    constexpr int kCopies = Shape::kValues / 16;  // of a column
+    const int of_chunk = groups(chunk);
+    const int part = thread_ % kCopies * 16;
+    if (part < of_chunk * kGroup) {
+#pragma unroll 1
+      for (int column = thread_ / kCopies; column < columns_; column += threads_ / kCopies)
+        begin_copy_of_16(stage + column * Shape::kColumnBytes + part,
+                         values_ + column * in_ + chunk * Shape::kValues + part);
+    }
+    const int group = thread_ % Shape::kGroups;
+    const bool is_there = group < of_chunk;
+    const int of_row = is_there ? chunk * Shape::kGroups + group : 0;
+    auto* const scales = reinterpret_cast<float*>(stage + layout_.scales_at) + group * layout_.column_stride;
+    auto* const sums = reinterpret_cast<float*>(stage + layout_.sums_at) + group * layout_.column_stride;
+#pragma unroll 1
+    for (int column = thread_ / Shape::kGroups; column < columns_; column += threads_ / Shape::kGroups) {
+      const int from = column * (in_ / kGroup) + of_row;
+      begin_copy_of_float(scales + column, scales_ + from, is_there);
+      if constexpr (Blocks::kNeedsSums) begin_copy_of_float(sums + column, sums_ + from, is_there);
+    }
   }
 
  private:
   static constexpr int kOwn = (kWarpRows * Shape::kCopies + kWarp - 1) / kWarp;
   static constexpr int kNothing = -(1 << 20);
 
+  /// How far behind a multiple of 16 a chunk of the team's first row begins.
   __device__ int low_bits(int chunk) const {
-    return (static_cast<int>(first_byte_) + chunk * Blocks::kChunkBytes) & 15;
+    if constexpr (Shape::kShift == 0) return 0;
+    const int of_row = kAlignment == 16 ? 0 : static_cast<int>(first_byte_);
+    return (of_row + chunk * Blocks::kChunkBytes) & 15;
   }
 
-  __device__ void begin_columns(int chunk, int of_chunk, unsigned char* stage) const {
-    constexpr int kCopies = Shape::kValues / 16;
-    const int8_t* values = product_.x.values + first_column_ * product_.in + chunk * Shape::kValues;
-    for (int copy = thread_; copy < columns_ * kCopies; copy += threads_) {
-      const int column = copy / kCopies;
-      const int at = copy % kCopies * 16;
-      if (at < of_chunk * 32)
-        begin_copy_of_16(stage + layout_.values_at + column * Shape::kColumnBytes + at,
-                         values + column * product_.in + at);
-    }
-    const int64_t row_groups = product_.in / 32;
-    const int64_t first = first_column_ * row_groups + chunk * Shape::kGroups;
-    for (int copy = thread_; copy < columns_ * Shape::kGroups; copy += threads_) {
-      const int column = copy / Shape::kGroups;
-      const int group = copy % Shape::kGroups;
-      if (group >= of_chunk) continue;
-      const int64_t from = first + column * row_groups + group;
-      const int to = group * layout_.column_stride + column;
-      begin_copy_of_float(reinterpret_cast<float*>(stage + layout_.scales_at) + to, product_.x.scales + from);
-      if constexpr (Blocks::kNeedsSums)
-        begin_copy_of_float(reinterpret_cast<float*>(stage + layout_.sums_at) + to, product_.x.sums + from);
-    }
-  }
-
-  const BlockProduct& product_;
   const BlockLayout& layout_;
-  const int64_t first_byte_;    // of the team's rows, in the weight
-  const int64_t first_column_;  // of the activations' rows
   const int columns_;
   const int thread_;
   const int threads_;
+  const int in_;
+  const char* const weight_;
+  const int64_t first_byte_;  // of the team's rows
+  // Of the activations, from the first column on.
+  const int8_t* const values_;
+  const float* const scales_;
+  const float* const sums_;
   int from_[kOwn];  // in the weight, from the team's first row
   int to_[kOwn];    // in the stage
   int left_[kOwn];  // bytes from there to the end of the row's piece

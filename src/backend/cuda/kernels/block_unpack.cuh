@@ -72,19 +72,29 @@ INGOT_HD inline unsigned unpack_q6_k(unsigned low, unsigned high, int group) {
   return (lower | upper) ^ 0x80808080U;
 }
 
-/// mxfp4: the doubled values (mxfp4_doubled_value) plus 12, unsigned. Codes are digits that pick bytes: of
-/// the table for the codes below 8 and, with their upper bit flipped, of that for the others; the table that
-/// does not have a code gives 0 for it, since no entry's sign bit is set.
+/// mxfp4: the doubled values (mxfp4_doubled_value) plus 12, unsigned. Codes are digits that pick bytes of the
+/// table of magnitudes. A negative code's upper bit picks a sign bit instead, of which all are 0; with these
+/// bits flipped, the negative codes' magnitudes are picked, and 0 for the others. The digits come in the
+/// order of the codes in memory: the bytes are those of values j, j + 16, j + 1, j + 17, then j + 2 and so
+/// on.
 inline constexpr int kMxfp4Bias = 12;
-INGOT_HD inline Halves unpack_mxfp4(unsigned codes) {
-  constexpr unsigned kPositive[2] = {0x0f0e0d0cU, 0x18141210U};  // 12 13 14 15, 16 18 20 24
-  constexpr unsigned kNegative[2] = {0x090a0b0cU, 0x00040608U};  // 12 11 10 9, 8 6 4 0
+struct Mxfp4Bytes {
+  unsigned first;
+  unsigned second;
+};
+/// 0, 1, 2, 3; the other four magnitudes are known to unpack_mxfp4().
+inline constexpr unsigned kMxfp4Magnitudes = 0x03020100U;
+INGOT_HD inline Mxfp4Bytes unpack_mxfp4(unsigned codes, unsigned magnitudes = kMxfp4Magnitudes) {
+  constexpr unsigned kLarger = 0x0c080604U;
+  constexpr unsigned kBias = 0x01010101U * kMxfp4Bias;
   const unsigned flipped = codes ^ 0x88888888U;
-  const unsigned first =
-      pick_bytes(kPositive[0], kPositive[1], codes) | pick_bytes(kNegative[0], kNegative[1], flipped);
-  const unsigned second = pick_bytes(kPositive[0], kPositive[1], codes >> 16) |
-                          pick_bytes(kNegative[0], kNegative[1], flipped >> 16);
-  return {pick_bytes(first, second, 0x6420), pick_bytes(first, second, 0x7531)};
+  return {
+      kBias + pick_bytes(magnitudes, kLarger, codes) - pick_bytes(magnitudes, kLarger, flipped),
+      kBias + pick_bytes(magnitudes, kLarger, codes >> 16) - pick_bytes(magnitudes, kLarger, flipped >> 16)};
+}
+/// Words of values j … j + 3 and j + 16 … j + 19 in the order of Mxfp4Bytes.
+INGOT_HD inline Mxfp4Bytes in_order_of_mxfp4(unsigned low, unsigned high) {
+  return {pick_bytes(low, high, 0x5140), pick_bytes(low, high, 0x7362)};
 }
 
 /// Scales and minimums of q4_k's 8 groups, a byte each.

@@ -1,4 +1,5 @@
-// The matrix instructions of products with blocks: integers exactly, and small sums of floats.
+// The instructions of products with blocks that C++ has no words for: matrix products, of integers exactly
+// and small ones of floats.
 //
 // Lane l of a warp has, with row = l / 4 and part = l % 4: of A (16 rows) the values k = 4 part … 4 part + 3
 // of rows `row` and row + 8, and the same 16 values on; of B (8 columns) those of column `row`; of the result
@@ -61,6 +62,16 @@ __device__ inline float4 multiply_tf32(const Rows8& rows, float b0, float b1, fl
         "r"(__float_as_uint(rows.a[3])), "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)), "f"(sums.x),
         "f"(sums.y), "f"(sums.z), "f"(sums.w));
   return d;
+}
+
+/// A constant that the compiler cannot see is one: it would move those to a register again for each use.
+template <unsigned kConstant>
+__device__ inline unsigned in_register() {
+  unsigned value;
+  asm("{ .reg .u32 zero; mov.u32 zero, %%laneid; shr.u32 zero, zero, 5; add.u32 %0, zero, %1; }"
+      : "=r"(value)
+      : "n"(kConstant));
+  return value;
 }
 
 }  // namespace ingot::cuda
