@@ -7,7 +7,8 @@ target_compile_options(ingot_options INTERFACE
   # the compiler may not fuse or reorder on its own.
   $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>
   # What nvcc generates breaks -Wpedantic and -Wconversion.
-  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+  $<$<COMPILE_LANGUAGE:CUDA>:-lineinfo>)  # sanitizers and profilers then name lines; no cost at run time
 target_include_directories(ingot_options INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 if(INGOT_WERROR)
   target_compile_options(ingot_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>

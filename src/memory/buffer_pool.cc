@@ -151,7 +151,6 @@ BufferPool::~BufferPool() {
 PooledBuffer BufferPool::acquire(size_t bytes) {
   if (bytes == 0) return {};
   const size_t needed = size_class_bytes(bytes);
-  State::Blocks node(1);
   State::Blocks evicted;
   {
     const std::lock_guard lock(state_->mutex);
@@ -177,7 +176,9 @@ PooledBuffer BufferPool::acquire(size_t bytes) {
   }
   state_->give_back(evicted);
 
+  State::Blocks node;
   try {
+    node.emplace_back();
     void* data = state_->memory.allocate(needed);
     if (data == nullptr) {
       {
