@@ -61,7 +61,10 @@ void add_bench(CLI::App& app) {
       "Limits: multiply-adds on registers (prefill; of 8-bit integers, GOP/s, where most weights are\n"
       "in block formats, else of f32) and reading from memory (decode),\n"
       "measured with the same threads before each repetition.\nExample: ingot bench -m FOLDER --json");
-  verb->callback([options] { bench(options->model, options->bench, options->json); });
+  add_bench_ops(*verb);
+  verb->callback([options, verb] {
+    if (verb->get_subcommands().empty()) bench(options->model, options->bench, options->json);
+  });
 }
 
 }  // namespace ingot::cli

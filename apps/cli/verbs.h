@@ -16,6 +16,7 @@ void add_inspect(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_ops(CLI::App& bench);
 void add_calibrate(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_quantize(CLI::App& app);

@@ -121,14 +121,28 @@ const text::Tokenizer& LLM::Impl::text() const {
 
 serve::Engine& LLM::Impl::get_engine() {
   if (!engine) {
-    engine = std::make_unique<serve::Engine>(model, devices.devices, limits(), options.compile,
+    engine = within_memory([&] {
+      return std::make_unique<serve::Engine>(model, devices.devices, limits(), options.compile,
                                              devices.missing, &plans);
+    });
   }
   return *engine;
 }
 
 serve::Stepper LLM::Impl::make_stepper(serve::Head head, const serve::StepperLimits& limits) {
-  return {model, devices.devices, head, limits, options.compile, devices.missing, &plans};
+  return within_memory([&] {
+    return serve::Stepper(model, devices.devices, head, limits, options.compile, devices.missing, &plans);
+  });
+}
+
+bool LLM::Impl::take_less_memory(std::string_view why) {
+  const backend::Limits of = backend().limits();
+  if (options.compile.strict || of.shares_host_memory || devices.devices.size() < 2) return false;
+  const std::string& name = devices.devices.front().name;
+  int64_t& most = options.compile.memory.try_emplace(name, of.memory_bytes).first->second;
+  most -= most / 4;
+  notes.push_back(fmt::format("{}; planned again for at most {} on {}", why, api::bytes_text(most), name));
+  return true;
 }
 
 const ModelInfo& LLM::info() const {

@@ -536,15 +536,28 @@ void Runner::profile(size_t plan, const graph::DimValues& dims, std::span<double
       if (!transfer_us.empty()) transfer_us[transfer] = microseconds_since(start);
     }
   };
+  // What a device brings over by itself goes together: each has an equal part of the time.
+  const auto bring_all = [&](backend::Backend& backend, const std::vector<size_t>& transfers,
+                             const backend::Slice& slice) {
+    if (transfers.empty()) return;
+    const auto start = Clock::now();
+    backend.wait(backend.submit(slice));
+    const double us = microseconds_since(start) / static_cast<double>(transfers.size());
+    for (size_t transfer : transfers) {
+      if (!transfer_us.empty()) transfer_us[transfer] = us;
+    }
+  };
   for (const Bound::Slice& slice : bound.slices) {
     move_all(slice.moves);
-    move_all(slice.in);
-    devices_[static_cast<size_t>(slice.device)].backend->profile(
+    backend::Backend& backend = *devices_[static_cast<size_t>(slice.device)].backend;
+    const std::span<const backend::Copy> out(slice.copies_out);
+    bring_all(backend, slice.in, {.copies_in = slice.copies_in, .kernels = {}, .launches = {}});
+    backend.profile(
         {.kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
          .launches =
              std::span<const backend::Launch>(bound.launches).subspan(slice.first_launch, slice.launches)},
         launch_us.subspan(slice.first_launch, slice.launches));
-    move_all(slice.out);
+    bring_all(backend, slice.out, {.kernels = {}, .launches = {}, .copies_out = out.first(slice.out.size())});
   }
   move_all(bound.last_moves);
   ++statistics_.steps;

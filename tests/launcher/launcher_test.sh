@@ -78,6 +78,8 @@ case "\$1 \$*" in
     ;;
 esac
 TOOL
+  # The driver's tool, with the GPU that a test wishes for.
+  printf '#!/bin/sh\necho "${CAPABILITY:-}"\n' | stand_in nvidia-smi
   PATH=$here/bin:$real_path
   export PATH
 }
@@ -99,10 +101,16 @@ help_needs_no_build() {
 }
 
 first_start_configures_builds_and_runs() {
-  expect_equal "configure: cmake --preset release --fresh -DINGOT_TESTS=OFF -DINGOT_BENCHMARKS=OFF
+  expect_equal "configure: cmake --preset release --fresh -DINGOT_TESTS=OFF -DINGOT_BENCHMARKS=OFF -DINGOT_CUDA=off
 build: ingot
 run: $root/build/release/bin/ingot run x" "$(steps run x)" "steps"
   [ ! -e "$root/build" ] || fail "a dry run touched the build folder"
+}
+
+a_gpu_is_built_for() {
+  expect_line "$(CAPABILITY=9.0 steps run)" 'configure: * -DINGOT_CUDA=auto -DINGOT_CUDA_ARCHITECTURES=90a-real'
+  expect_line "$(CAPABILITY=8.6 steps run)" 'configure: * -DINGOT_CUDA=auto -DINGOT_CUDA_ARCHITECTURES=86-real'
+  expect_line "$(CAPABILITY='[N/A]' steps run)" 'configure: * -DINGOT_CUDA=off'
 }
 
 second_start_only_runs() {
@@ -167,7 +175,7 @@ failed_build_shows_the_error_and_the_log() {
 }
 
 tests_and_runs_do_not_reconfigure_in_turn() {
-  expect_line "$(steps test)" 'configure: * --fresh -DINGOT_TESTS=ON -DINGOT_BENCHMARKS=OFF'
+  expect_line "$(steps test)" 'configure: * --fresh -DINGOT_TESTS=ON -DINGOT_BENCHMARKS=OFF -DINGOT_CUDA=*'
   "$ingot" run >/dev/null 2>&1 || true
   expect_line "$(steps test -R x)" 'configure: cmake --preset release -DINGOT_TESTS=ON'
   expect_line "$(steps test -R x)" 'build: all'

@@ -45,8 +45,9 @@ struct GoldenTolerance {
   double exact = 2e-4;  // of the logits' deviation: the tolerance of kernels that keep f32
   /// The same for each unit of rounding. A rounded product is off by about half a unit of its deviation, a
   /// model of two layers adds nine of these up, and the worst of many logits is six deviations of that; norms
-  /// and softmax make the larger of such errors larger.
-  double per_rounding = 20;
+  /// and softmax make the larger of such errors larger. Transformers in bf16, which rounds more often, is off
+  /// by 0.05 to 0.31 of the deviation on these checkpoints; 32 roundings of 2^-8 are 0.125.
+  double per_rounding = 32;
 };
 
 template <typename T>

@@ -1,4 +1,5 @@
 #include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -42,21 +43,24 @@ __device__ void write_f32(const RowPreparation& p, int64_t row, int64_t i, const
 }
 
 /// A block for each row.
+template <bool kFours>
 __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constant__ RowPreparation p) {
   __shared__ RowPartials partials;
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t row = blockIdx.x;
-  reduce_rows(p, row, 1, partials);
+  reduce_rows<kFours>(p, row, 1, partials);
   const RowScale scale = scale_of_row(p, 0, partials);
   float factor = 1;
   if (p.f16 != nullptr) {
-    reduce_largest(p, row, 1, partials);
+    reduce_largest<kFours>(p, row, 1, partials);
     const int exponent = f16_exponent(0, partials);
     factor = power_of_two(exponent);
     if (threadIdx.x == 0) p.f16_scales[row] = power_of_two(-exponent);
   }
   const float* x = p.x + row * p.in;
   for_fours(max(p.in, p.pitch), [&](int64_t i) {
-    const float4 y = normalised_four(p, x, i, scale);
+    const float4 y = normalised_four<kFours>(p, x, i, scale);
     if (p.f32 != nullptr) write_f32(p, row, i, y);
     if (i < p.pitch) {
       const int64_t at = row * p.pitch + i;
@@ -71,7 +75,9 @@ __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constan
 
 void run_row_preparation(const Gpu& gpu, const RowPreparation& preparation) {
   if (preparation.rows == 0) return;
-  prepare_rows<<<static_cast<unsigned>(preparation.rows), kRowThreads, 0, gpu.stream>>>(preparation);
+  launch_overlapped<RowPreparation>(
+      gpu, preparation.in % 4 == 0 ? prepare_rows<true> : prepare_rows<false>,
+      {.blocks = static_cast<unsigned>(preparation.rows), .threads = kRowThreads}, preparation);
 }
 
 }  // namespace ingot::cuda

@@ -45,28 +45,33 @@ __device__ inline float sum_of_partials(const float (&partials)[kRowWarps]) {
   return sum;
 }
 
-/// Values i … i + 3 of a row, zeros beyond its end.
+/// Values i … i + 3 of a row, zeros beyond its end. kFours: the width is a multiple of four.
+template <bool kFours>
 __device__ inline float4 load_row(const float* row, int64_t i, int64_t in) {
-  if (in % 4 == 0) {
+  if constexpr (kFours) {
     if (i < in) return *reinterpret_cast<const float4*>(row + i);
     return {0, 0, 0, 0};
+  } else {
+    return {i < in ? row[i] : 0, i + 1 < in ? row[i + 1] : 0, i + 2 < in ? row[i + 2] : 0,
+            i + 3 < in ? row[i + 3] : 0};
   }
-  return {i < in ? row[i] : 0, i + 1 < in ? row[i + 1] : 0, i + 2 < in ? row[i + 2] : 0,
-          i + 3 < in ? row[i + 3] : 0};
 }
 
+template <bool kFours>
 __device__ inline float4 load_parameters(const FloatRow& row, int64_t i, int64_t in) {
-  if (in % 4 == 0) {
+  if constexpr (kFours) {
     if (i < in) return load_four_floats(row, i);
     return {0, 0, 0, 0};
+  } else {
+    return {i < in ? load_float(row, i) : 0, i + 1 < in ? load_float(row, i + 1) : 0,
+            i + 2 < in ? load_float(row, i + 2) : 0, i + 3 < in ? load_float(row, i + 3) : 0};
   }
-  return {i < in ? load_float(row, i) : 0, i + 1 < in ? load_float(row, i + 1) : 0,
-          i + 2 < in ? load_float(row, i + 2) : 0, i + 3 < in ? load_float(row, i + 3) : 0};
 }
 
 /// Calls f(i) for the first value of each four of this thread. Every thread of a block makes as many calls.
 template <class F>
 __device__ inline void for_fours(int64_t width, const F& f) {
+#pragma unroll 2
   for (int64_t begin = 0; begin < width; begin += kRowStep) f(begin + static_cast<int64_t>(threadIdx.x) * 4);
 }
 
@@ -79,19 +84,21 @@ __device__ inline float normalised(float x, const RowScale& scale, float weight,
 }
 
 /// Values i … i + 3 of a row after its norm, zeros beyond its end.
+template <bool kFours>
 __device__ inline float4 normalised_four(const RowPreparation& p, const float* row, int64_t i,
                                          const RowScale& scale) {
-  const float4 x = load_row(row, i, p.in);
+  const float4 x = load_row<kFours>(row, i, p.in);
   if (p.norm == LinearNorm::none) return x;
-  const float4 w = load_parameters(p.norm_weight, i, p.in);
+  const float4 w = load_parameters<kFours>(p.norm_weight, i, p.in);
   float4 b = {0, 0, 0, 0};
-  if (p.norm == LinearNorm::layer) b = load_parameters(p.norm_bias, i, p.in);
+  if (p.norm == LinearNorm::layer) b = load_parameters<kFours>(p.norm_bias, i, p.in);
   return {normalised(x.x, scale, w.x, b.x, p.norm), normalised(x.y, scale, w.y, b.y, p.norm),
           normalised(x.z, scale, w.z, b.z, p.norm), normalised(x.w, scale, w.w, b.w, p.norm)};
 }
 
 /// Sums over rows first … first + count of what their norm needs. Ends with a barrier. count <=
 /// kMostRowsOfBlock.
+template <bool kFours>
 __device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int count, RowPartials& partials) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const bool is_first_lane = threadIdx.x % kWarp == 0;
@@ -100,7 +107,7 @@ __device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int c
     const float* row = p.x + (first + r) * p.in;
     float sum = 0;
     for_fours(p.in, [&](int64_t i) {
-      const float4 x = load_row(row, i, p.in);
+      const float4 x = load_row<kFours>(row, i, p.in);
       if (p.norm == LinearNorm::rms) {
         sum = __fmaf_rn(x.x, x.x, sum);
         sum = __fmaf_rn(x.y, x.y, sum);
@@ -123,7 +130,7 @@ __device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int c
     float offsets = 0;
     float squares = 0;
     for_fours(p.in, [&](int64_t i) {
-      const float4 four = load_row(row, i, p.in);
+      const float4 four = load_row<kFours>(row, i, p.in);
       const float x[4] = {four.x, four.y, four.z, four.w};
       for (int j = 0; j < 4; ++j) {
         const float offset = i + j < p.in ? __fsub_rn(x[j], center) : 0;
@@ -161,6 +168,7 @@ __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const Ro
 }
 
 /// The largest magnitudes of the normalised rows. Ends with a barrier.
+template <bool kFours>
 __device__ inline void reduce_largest(const RowPreparation& p, int64_t first, int count,
                                       RowPartials& partials) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -169,7 +177,7 @@ __device__ inline void reduce_largest(const RowPreparation& p, int64_t first, in
     const RowScale scale = scale_of_row(p, r, partials);
     float largest = 0;
     for_fours(p.in, [&](int64_t i) {
-      const float4 y = normalised_four(p, row, i, scale);
+      const float4 y = normalised_four<kFours>(p, row, i, scale);
       largest = fmaxf(largest, fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w))));
     });
     largest = largest_of_warp(largest);

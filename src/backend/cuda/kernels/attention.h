@@ -33,19 +33,19 @@ struct SplitSums {
   int most_splits = 1;
 };
 
-/// Keys of a piece for a row that sees `keys` of them, by which alone the order of its sums is fixed. Few
-/// keys are one piece, which needs no joining; then come small pieces, which occupy the device; then as many
-/// as keep the joining cheap.
-__host__ __device__ constexpr int split_keys(int keys) {
-  if (keys <= 128) return 128;
-  if (keys <= 1024) return 64;
-  if (keys <= 8192) return 128;
-  int split = 256;
-  while (split <= (1 << 29) && split * 128LL < keys) split *= 2;
-  return split;
+/// Log2 of the keys of a piece for a row that sees `keys` of them, by which alone the order of its sums is
+/// fixed. Few keys are one piece, which needs no joining; then come small pieces, which occupy the device;
+/// then as many as keep the joining cheap.
+__host__ __device__ constexpr int split_shift(int keys) {
+  if (keys <= 128) return 7;
+  if (keys <= 1024) return 6;
+  if (keys <= 8192) return 7;
+  int shift = 8;
+  while ((int64_t{128} << shift) < keys) ++shift;
+  return shift;
 }
 __host__ __device__ constexpr int splits_of(int keys) {
-  return static_cast<int>((static_cast<int64_t>(keys) + split_keys(keys) - 1) / split_keys(keys));
+  return ((keys - 1) >> split_shift(keys)) + 1;
 }
 /// The most pieces that a row of at most `keys` keys has.
 constexpr int most_splits(int keys) {

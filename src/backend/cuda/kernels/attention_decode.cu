@@ -1,4 +1,5 @@
-// Attention for generated tokens (flash decoding): one block for each row, key head and piece of its keys.
+// Attention for generated tokens (flash decoding): blocks take the pieces that rows' keys are split
+// into, each for one key head.
 //
 // A few lanes hold one key: the block's queries of the head's whole group, and what they mix, stay in those
 // lanes' registers, so that keys and values are read once for all of them. Each thread copies its own parts
@@ -6,13 +7,15 @@
 // lanes keep softmaxes of their own, which are joined in order at the end.
 #include <cmath>
 
-#include "backend/cuda/kernels/attention_copies.cuh"
-#include "backend/cuda/kernels/attention_rows.cuh"
+#include "backend/cuda/kernels/async_copies.cuh"
+#include "backend/cuda/kernels/attention_pieces.cuh"
+#include "backend/cuda/kernels/dependent_launch.cuh"
 
 namespace ingot::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kBlocks = 2;  // of a multiprocessor
 
 /// kHeads: query heads at once. kLanes: that hold a key. kKeys: that a group of lanes takes at a time.
 /// kStages: of the ring.
@@ -42,42 +45,25 @@ __device__ float4 add4(float4 sum, float4 a, float weight) {
           fmaf(weight, a.w, sum.w)};
 }
 
-/// grid: [splits, kv_heads * chunks, rows], the rows fastest: late pieces, which few rows have, come last.
+/// One piece for the query heads from `head_in_group` on of a key head.
 template <typename S>
-__global__ void __launch_bounds__(kThreads, 2)
-    attend_split(const PagedAttention a, const SplitSums sums, const int chunks) {
-  extern __shared__ float4 ring[];  // [stage][part][thread]
-  __shared__ AttentionRow row;
-  __shared__ float2 stats[S::kHeads][S::kGroups];
-  let_dependents_start();
-
+__device__ void attend_piece(const PagedAttention& a, const SplitSums& sums, const AttentionPiece& piece,
+                             int kv_head, int head_in_group, float4* ring,
+                             float2 (&stats)[S::kHeads][S::kGroups]) {
   const int thread = static_cast<int>(threadIdx.x);
-  const int row_index = static_cast<int>(blockIdx.x % static_cast<unsigned>(a.rows));
-  const int item = static_cast<int>(blockIdx.x / static_cast<unsigned>(a.rows));
-  const int kv_chunks = a.kv_heads * chunks;
-  const int split = item / kv_chunks;
-  const int kv_head = item % kv_chunks / chunks;
   const int group = a.heads / a.kv_heads;
-  const int head_in_group = item % chunks * S::kHeads;
   const int heads = min(S::kHeads, group - head_in_group);
-  const int64_t first_head = static_cast<int64_t>(row_index) * a.heads + kv_head * group + head_in_group;
-
-  if (!find_row(a, row_index, row)) {
-    if (split > 0) return;
-    for (int i = thread; i < heads * S::kHeadDim; i += kThreads) a.out[first_head * S::kHeadDim + i] = 0;
-    return;
-  }
-  const int split_size = split_keys(row.keys());
-  const int splits = splits_of(row.keys());
-  if (split >= splits) return;
-  const int begin = row.first + split * split_size;
-  const int count = min(split_size, row.keys() - split * split_size);
-  const int32_t* pages = a.block_table + static_cast<int64_t>(row.sequence) * a.pages;
+  const int64_t first_head = static_cast<int64_t>(piece.row) * a.heads + kv_head * group + head_in_group;
+  const int keys = piece.place.keys();
+  const int shift = split_shift(keys);
+  const bool is_whole = splits_of(keys) == 1;
+  const int begin = piece.place.first + (piece.split << shift);
+  const int count = min(1 << shift, keys - (piece.split << shift));
+  const int32_t* pages = a.block_table + static_cast<int64_t>(piece.place.sequence) * a.pages;
 
   const int lane = thread % S::kLanes;
   const int own_group = thread / S::kLanes;
   const int stages = (count + S::kStageKeys - 1) / S::kStageKeys;
-  const uint32_t own_ring = shared_address(ring + thread);
   const auto key_of = [&](int stage, int k) { return stage * S::kStageKeys + k * S::kGroups + own_group; };
   const auto ask = [&](int stage) {
     if (stage < stages) {
@@ -87,8 +73,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         const int key = min(key_of(stage, k), count - 1);
         offsets[k] = cache_offset(a, pages, kv_head, begin + key) + 4 * lane;
       }
-      const uint32_t to =
-          own_ring + static_cast<uint32_t>(stage % S::kStages * S::kStageParts * kThreads * 16);
+      float4* to = ring + stage % S::kStages * S::kStageParts * kThreads + thread;
 #pragma unroll
       for (int of = 0; of < 2; ++of) {
         const float* cache = of == 0 ? a.keys : a.values;
@@ -97,13 +82,13 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
           for (int part = 0; part < S::kParts; ++part) {
             const int at = (of * S::kKeys + k) * S::kParts + part;
-            copy16(to + static_cast<uint32_t>(at * kThreads * 16), cache + offsets[k] + part * 4 * S::kLanes,
-                   key_of(stage, k) < count);
+            copy_async<16>(to + at * kThreads, cache + offsets[k] + part * 4 * S::kLanes,
+                           key_of(stage, k) < count);
           }
         }
       }
     }
-    end_copies();
+    commit_copies();
   };
 #pragma unroll
   for (int stage = 0; stage < S::kStages - 1; ++stage) ask(stage);
@@ -213,23 +198,43 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     const int64_t head = first_head + h;
     const int dim = (part * S::kLanes + i % S::kLanes) * 4;
-    if (splits == 1) {
+    if (is_whole) {
       *reinterpret_cast<float4*>(a.out + head * S::kHeadDim + dim) = scaled(value, 1.0F / total);
       continue;
     }
-    const int64_t piece = head * sums.most_splits + split;
-    *reinterpret_cast<float4*>(sums.mixed + piece * S::kHeadDim + dim) = value;
-    if (dim == 0) sums.stats[piece] = {max, total};
+    const int64_t place = head * sums.most_splits + piece.split;
+    *reinterpret_cast<float4*>(sums.mixed + place * S::kHeadDim + dim) = value;
+    if (dim == 0) sums.stats[place] = {max, total};
+  }
+}
+
+/// Blocks take pieces in turn: first those of all key heads of a row's first piece.
+template <typename S>
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    attend_pieces(const PagedAttention a, const SplitSums sums, const int chunks) {
+  extern __shared__ float4 ring[];  // [stage][part][thread]
+  __shared__ float2 stats[S::kHeads][S::kGroups];
+  __shared__ PieceSearch<kThreads> search;
+  let_dependents_start();
+  clear_padding(a);
+  const int of_piece = a.kv_heads * chunks;
+  for (int item = static_cast<int>(blockIdx.x); find_piece<kThreads>(a, item / of_piece, search);
+       item += static_cast<int>(gridDim.x)) {
+    const AttentionPiece piece = search.found;
+    attend_piece<S>(a, sums, piece, item % of_piece / chunks, item % chunks * S::kHeads, ring, stats);
+    __syncthreads();  // the ring, what was found and the stats have been read
   }
 }
 
 template <typename S>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int chunks = static_cast<int>(divide_up(a.heads / a.kv_heads, S::kHeads));
-  const int64_t blocks = int64_t{a.rows} * a.kv_heads * chunks * sums.most_splits;
-  cudaFuncSetAttribute(attend_split<S>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+  const int64_t most = int64_t{a.rows} * a.kv_heads * chunks * sums.most_splits;
+  const int64_t room = int64_t{kBlocks} * gpu.multiprocessors;
+  cudaFuncSetAttribute(attend_pieces<S>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                        static_cast<int>(S::kRingBytes));
-  attend_split<S><<<static_cast<unsigned>(blocks), kThreads, S::kRingBytes, gpu.stream>>>(a, sums, chunks);
+  attend_pieces<S><<<static_cast<unsigned>(most < room ? most : room), kThreads, S::kRingBytes, gpu.stream>>>(
+      a, sums, chunks);
 }
 
 /// Fewer heads at once than the group has: blocks for each part of it.

@@ -3,13 +3,13 @@
 // The order of the sums depends on the number of pieces and the width of heads alone.
 #include <cmath>
 
-#include "backend/cuda/kernels/attention_copies.cuh"
 #include "backend/cuda/kernels/attention_rows.cuh"
+#include "backend/cuda/kernels/dependent_launch.cuh"
 
 namespace ingot::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 
 __device__ void add(float& sum, float a, float weight) {
   sum = fmaf(weight, a, sum);
@@ -21,10 +21,11 @@ __device__ void add(float4& sum, float4 a, float weight) {
 
 /// T: float, or float4 where the width of heads allows. `units`: of a head, that threads take at once.
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, 4)
     join_splits(const PagedAttention a, const SplitSums sums, const int units) {
   __shared__ AttentionRow row;
   __shared__ T parts[kThreads];
+  let_dependents_start();
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t head = blockIdx.x;
   const bool is_row = find_row(a, static_cast<int>(blockIdx.x / static_cast<unsigned>(a.heads)), row);
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int unit = first + thread % units;
     T sum{};
     if (way < ways && unit < all_units) {
-#pragma unroll 4
+#pragma unroll 8
       for (int i = way; i < splits; i += ways)
         add(sum, mixed[static_cast<int64_t>(i) * all_units + unit], expf(stats[i].x - max));
     }

@@ -37,6 +37,14 @@ __device__ inline bool find_row(const PagedAttention& a, int row, AttentionRow& 
   return __syncthreads_or(found) != 0;
 }
 
+/// Rows that pad the step become zero, by all threads of the grid.
+__device__ inline void clear_padding(const PagedAttention& a) {
+  const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  const int64_t own = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride) a.out[i] = 0;
+}
+
 /// Floats from the cache's start to the key (or value) of a position.
 __device__ inline int64_t cache_offset(const PagedAttention& a, const int32_t* pages, int kv_head,
                                        int position) {

@@ -35,6 +35,6 @@ bool supports_linear_prefill(const backend::KernelQuery& query);
 // The largest relative errors of the roundings: half of the last place of each operand.
 inline constexpr double kF16Rounding = 0x1p-11;
 inline constexpr double kBf16Rounding = 0x1p-8;
-inline constexpr double kDecodedRounding = 0x1p-7;  // of rows and weights
+inline constexpr double kDecodedRounding = kBf16Rounding;  // of rows and of weights
 
 }  // namespace ingot::cuda

@@ -15,9 +15,21 @@ namespace {
 using backend::Backend;
 using backend::Launch;
 
+/// Whether one launch does it all: every weight 16 bits of one type, in an order that the kernel reads.
+bool is_one_launch(const LinearJob& job) {
+  for (int i = 0; i < job.part_count; ++i) {
+    const LinearPart& part = job.parts[static_cast<size_t>(i)];
+    if (part.dtype != job.parts[0].dtype) return false;
+    if (decode_product(part.dtype, part.is_in_out, job.rows.in) != LinearProduct::skinny) return false;
+  }
+  return true;
+}
+
 /// The rows of a job in every form that its products take.
 struct DecodeRows {
   DecodeRows(const LinearJob& job, Workspace& workspace) : prepared(job.rows) {
+    is_needed = !(is_one_launch(job) && prepares_own_rows(job.rows.rows, job.rows.in));
+    if (!is_needed) return;
     bool wants_f32 = false;
     bool wants_bf16 = false;
     bool wants_f16 = false;
@@ -62,17 +74,8 @@ SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
   linear.row_scales = dtype == DType::bf16 ? nullptr : p.f16_scales;
   linear.rows = p.rows;
   linear.in = p.in;
+  linear.preparation = p;
   return linear;
-}
-
-/// Whether one launch does it all: every weight 16 bits of one type, in an order that the kernel reads.
-bool is_one_launch(const LinearJob& job) {
-  for (int i = 0; i < job.part_count; ++i) {
-    const LinearPart& part = job.parts[static_cast<size_t>(i)];
-    if (part.dtype != job.parts[0].dtype) return false;
-    if (decode_product(part.dtype, part.is_in_out, job.rows.in) != LinearProduct::skinny) return false;
-  }
-  return true;
 }
 
 void run_one_launch(const Gpu& gpu, const LinearJob& job, const DecodeRows& rows) {

@@ -1,4 +1,5 @@
 #include "backend/cuda/kernels/linear_epilogue.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -18,6 +19,8 @@ __device__ float one(const LinearSums& s, float sum, float up_sum, int64_t r, in
 /// Four outputs a thread where everything is aligned to them, else one. x: outputs, y: rows.
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads) linear_epilogue(const __grid_constant__ LinearSums s) {
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t n = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   if (n >= s.out) return;
   for (int64_t r = blockIdx.y; r < s.rows; r += gridDim.y) {
@@ -40,13 +43,11 @@ __global__ void __launch_bounds__(kThreads) linear_epilogue(const __grid_constan
 void run_linear_epilogue(const Gpu& gpu, const LinearSums& sums) {
   if (sums.rows == 0 || sums.out == 0) return;
   const bool is_wide = sums.out % 4 == 0 && sums.stride % 4 == 0 && sums.up_stride % 4 == 0;
-  const dim3 grid(static_cast<unsigned>(divide_up(sums.out, int64_t{kThreads} * (is_wide ? 4 : 1))),
-                  static_cast<unsigned>(sums.rows < kMostRows ? sums.rows : kMostRows));
-  if (is_wide) {
-    linear_epilogue<4><<<grid, kThreads, 0, gpu.stream>>>(sums);
-  } else {
-    linear_epilogue<1><<<grid, kThreads, 0, gpu.stream>>>(sums);
-  }
+  const LaunchShape shape{
+      .blocks = static_cast<unsigned>(divide_up(sums.out, int64_t{kThreads} * (is_wide ? 4 : 1))),
+      .blocks_y = static_cast<unsigned>(sums.rows < kMostRows ? sums.rows : kMostRows),
+      .threads = kThreads};
+  launch_overlapped<LinearSums>(gpu, is_wide ? linear_epilogue<4> : linear_epilogue<1>, shape, sums);
 }
 
 }  // namespace ingot::cuda

@@ -1,6 +1,7 @@
 #include "backend/cuda/kernels/linear_heads.h"
 
 #include "backend/cuda/kernels/linear_operands.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -43,6 +44,8 @@ __device__ void place_head(const LinearHeads& h, int64_t row, const float* from,
 
 /// A warp for each head of each row: queries, then keys, then values.
 __global__ void __launch_bounds__(kWarps* kWarp) linear_heads(const __grid_constant__ LinearHeads h) {
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t of_row = h.heads + 2 * h.kv_heads;
   const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const int64_t row = item / of_row;
@@ -72,7 +75,9 @@ __global__ void __launch_bounds__(kWarps* kWarp) linear_heads(const __grid_const
 void run_linear_heads(const Gpu& gpu, const LinearHeads& heads) {
   const int64_t items = heads.rows * (heads.heads + 2 * heads.kv_heads);
   if (items == 0 || heads.head_dim == 0) return;
-  linear_heads<<<static_cast<unsigned>(divide_up(items, kWarps)), kWarps * kWarp, 0, gpu.stream>>>(heads);
+  launch_overlapped<LinearHeads>(
+      gpu, linear_heads,
+      {.blocks = static_cast<unsigned>(divide_up(items, kWarps)), .threads = kWarps * kWarp}, heads);
 }
 
 }  // namespace ingot::cuda

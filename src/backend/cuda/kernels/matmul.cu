@@ -30,7 +30,7 @@ using LargeTile = Tile<128, 128, 2, 2>;
 using SmallTile = Tile<64, 64, 4, 6>;  // for products of which large tiles would leave multiprocessors idle
 
 template <class T>
-struct Stage {
+struct alignas(16) Stage {
   float a[T::kM][T::kPitchA];
   float b[kStep][T::kN];
 };
@@ -79,7 +79,7 @@ struct Counts {
 /// kCopied: 4 where k and n are multiples of 4, else 1.
 template <class T, int kCopied>
 __global__ void __launch_bounds__(T::kThreads, T::kBlocks) matmul_kernel(Matmul matmul, Counts counts) {
-  __shared__ alignas(16) Stage<T> stages[T::kStages];
+  __shared__ Stage<T> stages[T::kStages];
   int64_t rest = blockIdx.x;
   const int64_t first_n = rest % counts.tiles_n * T::kN;
   rest /= counts.tiles_n;

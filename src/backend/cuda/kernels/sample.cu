@@ -9,7 +9,10 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kChunk = 4096;  // tokens of a block
+// Tokens of a block. Small ones find the highest logit soonest; of the draw's blocks, all but one of a greedy
+// row come for nothing.
+constexpr int kBestChunk = 4096;
+constexpr int kDrawChunk = 8192;
 constexpr int kBestThreads = 256;
 
 /// A row's sums over its chunks.
@@ -22,18 +25,20 @@ struct RowSums {
 
 struct Workspace {
   RowSums* rows;           // [rows]
-  uint64_t* kept_weights;  // [rows, chunks], after min_p
-  Best* bests;             // [rows, chunks]
-  int chunks;
+  uint64_t* kept_weights;  // [rows, draw_chunks], after min_p
+  Best* bests;             // [rows, best_chunks]
+  int best_chunks;
+  int draw_chunks;
   double unit;  // of weights
 };
 
 Workspace workspace_of(const Sample& sample) {
   Workspace workspace{};
-  workspace.chunks = static_cast<int>(divide_up(sample.vocab, kChunk));
+  workspace.best_chunks = static_cast<int>(divide_up(sample.vocab, kBestChunk));
+  workspace.draw_chunks = static_cast<int>(divide_up(sample.vocab, kDrawChunk));
   workspace.rows = static_cast<RowSums*>(sample.workspace);
   workspace.kept_weights = reinterpret_cast<uint64_t*>(workspace.rows + sample.rows);
-  workspace.bests = reinterpret_cast<Best*>(workspace.kept_weights + sample.rows * workspace.chunks);
+  workspace.bests = reinterpret_cast<Best*>(workspace.kept_weights + sample.rows * workspace.draw_chunks);
   workspace.unit = static_cast<double>(uint64_t{1} << 62);
   for (int64_t tokens = 1; tokens < sample.vocab; tokens *= 2) workspace.unit /= 2;
   return workspace;
@@ -55,8 +60,8 @@ __device__ Best none() {
 }
 
 __global__ void __launch_bounds__(kBestThreads) best_kernel(Sample sample, Workspace workspace) {
-  const int64_t r = blockIdx.x / workspace.chunks;
-  const int chunk = static_cast<int>(blockIdx.x % workspace.chunks);
+  const int64_t r = blockIdx.x / workspace.best_chunks;
+  const int chunk = static_cast<int>(blockIdx.x % workspace.best_chunks);
   const int thread = static_cast<int>(threadIdx.x);
   if (chunk == 0) {  // for the next kernel
     auto* words = reinterpret_cast<uint32_t*>(&workspace.rows[r]);
@@ -65,8 +70,8 @@ __global__ void __launch_bounds__(kBestThreads) best_kernel(Sample sample, Works
   }
   const SampleRow row(sample, r);
   Best best = none();
-  const int first = chunk * kChunk;
-  row.for_logits<8>(first + thread, min(first + kChunk, sample.vocab), kBestThreads,
+  const int first = chunk * kBestChunk;
+  row.for_logits<8>(first + thread, min(first + kBestChunk, sample.vocab), kBestThreads,
                     [&](int id, float logit) { best.consider(logit, id); });
   best = best_of_warp(best);
   __shared__ Best of_warps[kBestThreads / kWarp];
@@ -74,7 +79,7 @@ __global__ void __launch_bounds__(kBestThreads) best_kernel(Sample sample, Works
   __syncthreads();
   if (thread >= kWarp) return;
   best = best_of_warp(thread < kBestThreads / kWarp ? of_warps[thread] : none());
-  if (thread == 0) workspace.bests[r * workspace.chunks + chunk] = best;
+  if (thread == 0) workspace.bests[r * workspace.best_chunks + chunk] = best;
 }
 
 /// Adds a chunk to its row's sums. Returns whether it was the last.
@@ -83,16 +88,16 @@ __device__ bool add_chunk(const WeighedRow& row, const Workspace& workspace, int
   const bool needs_order = row.row.has_top_k() || row.row.has_top_p();
   shared.bins.clear();
   uint64_t kept = 0;
-  const int first = chunk * kChunk;
-  row.for_keys<8>(first + static_cast<int>(threadIdx.x), min(first + kChunk, row.row.vocab), kSampleThreads,
-                  [&](int, SampleKey key) {
+  const int first = chunk * kDrawChunk;
+  row.for_keys<8>(first + static_cast<int>(threadIdx.x), min(first + kDrawChunk, row.row.vocab),
+                  kSampleThreads, [&](int, SampleKey key) {
                     const uint64_t weight = row.weight(key);
                     if (row.keeps(key)) kept += weight;
                     const int bin = bin_of(key);
                     if (needs_order && bin < kBins - 1) shared.bins.add(bin, weight);
                   });
   kept = sum_up_to_thread(kept, shared.of_warps);  // also a barrier
-  if (threadIdx.x == kSampleThreads - 1) workspace.kept_weights[r * workspace.chunks + chunk] = kept;
+  if (threadIdx.x == kSampleThreads - 1) workspace.kept_weights[r * workspace.draw_chunks + chunk] = kept;
   RowSums& sums = workspace.rows[r];
   const uint32_t count = shared.bins.counts[threadIdx.x];
   if (count != 0) {
@@ -105,7 +110,7 @@ __device__ bool add_chunk(const WeighedRow& row, const Workspace& workspace, int
   if (threadIdx.x == 0) shared.collected = atomicAdd(&sums.finished, 1U);
   __syncthreads();
   __threadfence();
-  return shared.collected + 1 == static_cast<uint32_t>(workspace.chunks);
+  return shared.collected + 1 == static_cast<uint32_t>(workspace.draw_chunks);
 }
 
 /// The sum that a draw must reach: more than u times all.
@@ -129,8 +134,8 @@ __device__ int draw_in_order(const WeighedRow& row, const uint64_t* kept_weights
     if (wanted <= weight) break;
     wanted -= weight;
   }
-  const int first = chunk * kChunk;
-  return search.find_in_order(first, min(first + kChunk, row.row.vocab), wanted,
+  const int first = chunk * kDrawChunk;
+  return search.find_in_order(first, min(first + kDrawChunk, row.row.vocab), wanted,
                               [&](SampleKey key) { return row.kept_weight(key); });
 }
 
@@ -157,16 +162,17 @@ __device__ int draw_of_likeliest(const WeighedRow& row, const uint64_t* kept_wei
 
 __global__ void __launch_bounds__(kSampleThreads, 2) draw_kernel(Sample sample, Workspace workspace) {
   __shared__ SampleSearch::Shared shared;
-  const int64_t r = blockIdx.x / workspace.chunks;
-  const int chunk = static_cast<int>(blockIdx.x % workspace.chunks);
+  const int64_t r = blockIdx.x / workspace.draw_chunks;
+  const int chunk = static_cast<int>(blockIdx.x % workspace.draw_chunks);
   const int thread = static_cast<int>(threadIdx.x);
+  const SampleRow row(sample, r);
+  if (row.is_greedy() && chunk != 0) return;
   Best best = none();  // every warp finds it
-  for (int i = thread % kWarp; i < workspace.chunks; i += kWarp) {
-    const Best other = workspace.bests[r * workspace.chunks + i];
+  for (int i = thread % kWarp; i < workspace.best_chunks; i += kWarp) {
+    const Best other = workspace.bests[r * workspace.best_chunks + i];
     best.consider(other.logit, other.id);
   }
   best = best_of_warp(best);
-  const SampleRow row(sample, r);
   if (row.is_greedy() || !isfinite(best.logit)) {  // nothing is possible, or one token is certain
     if (chunk == 0 && thread == 0) sample.ids[r] = best.logit == negative_infinity() ? 0 : best.id;
     return;
@@ -180,27 +186,29 @@ __global__ void __launch_bounds__(kSampleThreads, 2) draw_kernel(Sample sample, 
   const uint64_t others = sum_up_to_thread(count, shared.of_warps);
   if (thread == kBins - 1) count = static_cast<uint64_t>(sample.vocab) - others;
   SampleSearch search(weighed, shared, count, __ldcg(&sums.weights[thread]));
-  const uint64_t* kept_weights = workspace.kept_weights + r * workspace.chunks;
+  const uint64_t* kept_weights = workspace.kept_weights + r * workspace.draw_chunks;
   const int id = row.has_top_k() || row.has_top_p()
-                     ? draw_of_likeliest(weighed, kept_weights, workspace.chunks, search)
-                     : draw_in_order(weighed, kept_weights, workspace.chunks, search);
+                     ? draw_of_likeliest(weighed, kept_weights, workspace.draw_chunks, search)
+                     : draw_in_order(weighed, kept_weights, workspace.draw_chunks, search);
   if (thread == 0) sample.ids[r] = id;
 }
 
 }  // namespace
 
 size_t sample_workspace_bytes(int64_t rows, int64_t vocab) {
-  const int64_t chunks = divide_up(vocab, kChunk);
-  const auto row_bytes = sizeof(RowSums) + static_cast<size_t>(chunks) * (sizeof(uint64_t) + sizeof(Best));
-  return static_cast<size_t>(rows) * row_bytes;
+  const auto best_chunks = static_cast<size_t>(divide_up(vocab, kBestChunk));
+  const auto draw_chunks = static_cast<size_t>(divide_up(vocab, kDrawChunk));
+  return static_cast<size_t>(rows) *
+         (sizeof(RowSums) + draw_chunks * sizeof(uint64_t) + best_chunks * sizeof(Best));
 }
 
 void run_sample(const Gpu& gpu, const Sample& sample) {
   if (sample.rows == 0 || sample.vocab == 0) return;
   const Workspace workspace = workspace_of(sample);
-  const auto blocks = static_cast<unsigned>(sample.rows * workspace.chunks);
-  best_kernel<<<blocks, kBestThreads, 0, gpu.stream>>>(sample, workspace);
-  draw_kernel<<<blocks, kSampleThreads, 0, gpu.stream>>>(sample, workspace);
+  const auto best_blocks = static_cast<unsigned>(sample.rows * workspace.best_chunks);
+  const auto draw_blocks = static_cast<unsigned>(sample.rows * workspace.draw_chunks);
+  best_kernel<<<best_blocks, kBestThreads, 0, gpu.stream>>>(sample, workspace);
+  draw_kernel<<<draw_blocks, kSampleThreads, 0, gpu.stream>>>(sample, workspace);
 }
 
 }  // namespace ingot::cuda

@@ -65,7 +65,11 @@ class SampleRow {
       for (int i = 0; i < kBatch; ++i) {
         const int id = at + i * stride;
         logits[i] = id < end ? logits_[id] : 0;
-        counts[i] = id < end && counts_ != nullptr ? counts_[id] : 0;
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int id = at + i * stride;
+        counts[i] = counts_ != nullptr && id < end ? counts_[id] : 0;
       }
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {

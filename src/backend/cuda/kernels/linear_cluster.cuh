@@ -1,0 +1,40 @@
+// Blocks of a cluster, which read each other's shared memory (compute capability 9.0).
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cuda/kernels/gpu.h"
+
+namespace ingot::cuda {
+
+/// This block's place in its cluster.
+__device__ inline int rank_in_cluster() {
+  uint32_t rank = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+  return static_cast<int>(rank);
+}
+
+/// A barrier of all threads of the cluster; what they wrote to shared memory before, all read after it.
+__device__ inline void synchronise_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
+/// 16 bytes of the shared memory of the block of that rank, from where this block has `address`.
+__device__ inline float4 load_of_rank(uint32_t address, int rank) {
+  float4 four = {};
+#if __CUDA_ARCH__ >= 900
+  uint32_t remote;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(four.x), "=f"(four.y), "=f"(four.z), "=f"(four.w)
+               : "r"(remote)
+               : "memory");
+#endif
+  return four;
+}
+
+}  // namespace ingot::cuda

@@ -1,0 +1,68 @@
+// Launches that begin before the kernel ahead of them has ended (programmatic dependent launch).
+//
+// Until wait_for_inputs() such a kernel only asks for lines of the second-level cache, which is safe whatever
+// is being written; it reads and writes nothing. Every thread waits before it ends, so that what comes after
+// it comes after everything before it, too.
+#pragma once
+
+#include "backend/cuda/kernels/gpu.h"
+
+namespace ingot::cuda {
+
+/// Returns when all that was enqueued before this kernel is done.
+__device__ inline void wait_for_inputs() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the next kernel begin as soon as there is room for it.
+__device__ inline void begin_next_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// Asks for the first 512 bytes of `values` 16-bit weights of a row, a line by each of the four lanes that
+/// share it; `weights`: this lane's first, at multiples of 16 bytes.
+__device__ inline void fetch_ahead(const char* weights, int64_t values) {
+#if __CUDA_ARCH__ >= 900
+  const int lane = static_cast<int>(threadIdx.x) % 4;
+  if (lane * 64 < values)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(weights + lane * (128 - 16)) : "memory");
+#endif
+}
+
+struct LaunchShape {
+  unsigned blocks = 1;
+  unsigned blocks_y = 1;
+  unsigned threads = 0;
+  int shared_bytes = 0;
+  unsigned cluster = 1;  // blocks of a cluster
+};
+
+/// Launches a kernel that calls wait_for_inputs().
+template <class Arguments>
+void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), const LaunchShape& shape,
+                       const Arguments& arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (gpu.compute_capability >= 90) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {shape.cluster, 1, 1};
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(shape.blocks, shape.blocks_y);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
+  config.stream = gpu.stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
+  static_cast<void>(cudaLaunchKernelEx(&config, kernel, arguments));
+}
+
+}  // namespace ingot::cuda

@@ -1,0 +1,79 @@
+// How skinny linears cut up the outputs of all parts of a launch.
+#pragma once
+
+#include "backend/cuda/kernels/linear_epilogue.cuh"
+#include "backend/cuda/kernels/linear_fragments.cuh"
+#include "backend/cuda/kernels/linear_skinny.h"
+#include "backend/cuda/kernels/linear_slices.cuh"
+
+namespace ingot::cuda {
+
+struct SkinnyArguments {
+  SkinnyLinear linear;
+  int first_tile[kMostLinearParts + 1] = {};  // of each part; the last: how many there are
+  int64_t pitch = 0;                          // of the prepared rows
+  bool is_read_once = true;                   // the weights
+};
+
+/// Counts the tiles of `outputs` outputs each.
+inline int count_tiles(SkinnyArguments& arguments, int outputs) {
+  int tiles = 0;
+  for (int i = 0; i < arguments.linear.part_count; ++i) {
+    arguments.first_tile[i] = tiles;
+    tiles += (arguments.linear.parts[i].outputs + outputs - 1) / outputs;
+  }
+  arguments.first_tile[arguments.linear.part_count] = tiles;
+  return tiles;
+}
+
+/// At most `count` of the rows, from `first` on.
+inline SkinnyArguments some_rows(const SkinnyArguments& all, int64_t first, int64_t count) {
+  SkinnyArguments some = all;
+  SkinnyLinear& linear = some.linear;
+  linear.rows = all.linear.rows - first < count ? all.linear.rows - first : count;
+  linear.preparation.rows = linear.rows;
+  linear.preparation.x += first * linear.in;
+  if (linear.x != nullptr) linear.x = static_cast<const char*>(linear.x) + first * all.pitch * 2;
+  if (linear.row_scales != nullptr) linear.row_scales += first;
+  for (int i = 0; i < linear.part_count; ++i) linear.parts[i].out += first * linear.parts[i].outputs;
+  const int64_t at = first * linear.parts[0].outputs;
+  LinearEpilogue& epilogue = linear.epilogue;
+  if (epilogue.residual != nullptr) epilogue.residual += at;
+  if (epilogue.adds_rows) epilogue.add.data = static_cast<const float*>(epilogue.add.data) + at;
+  return some;
+}
+
+struct Tile {
+  int part;
+  int first_output;
+};
+__device__ inline Tile tile_at(const SkinnyArguments& a, int tile, int outputs) {
+  int part = 0;
+  while (part + 1 < a.linear.part_count && tile >= a.first_tile[part + 1]) ++part;
+  return {part, (tile - a.first_tile[part]) * outputs};
+}
+
+/// Where a lane's values of the eight weight rows `half` of a tile begin, at value k. Half by half, a tile of
+/// a gated pair has rows of the first factor and of the second. Rows beyond the last are the last.
+__device__ inline const char* weights_of_half(const SkinnyArguments& a, const Tile& tile, int half,
+                                              int64_t k) {
+  const bool gated = a.linear.epilogue.gated;
+  const SkinnyPart& part = a.linear.parts[tile.part];
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int output = tile.first_output + (gated ? half / 2 : half) * kPieceRows + lane / 4;
+  const int64_t row = min(output, part.outputs - 1);
+  return static_cast<const char*>(gated && half % 2 != 0 ? part.up : part.weight) +
+         (row * a.linear.in + k) * 2;
+}
+
+/// Writes an output of a tile; `up` is the second factor's sum.
+__device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
+                                    float row_scale, float sum, float up_sum) {
+  const SkinnyPart& part = a.linear.parts[tile.part];
+  const int n = tile.first_output + output;
+  const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
+  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
+  part.out[at] = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
+}
+
+}  // namespace ingot::cuda
