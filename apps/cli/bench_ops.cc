@@ -213,6 +213,15 @@ void add_bench_ops(CLI::App& bench) {
           fmt::format("devices to measure (default: those of {} that are there)", names))
       ->type_name("NAME[,NAME]")
       ->expected(1);
+  verb->add_option(
+          "--op",
+          [options](const CLI::results_t& values) {
+            options->bench.ops = read_list("--op", "a comma-separated list of ops", values.front());
+            return true;
+          },
+          "ops to measure (default: all)")
+      ->type_name("NAME[,NAME]")
+      ->expected(1);
   add_number(*verb, "--threads", options->bench.threads, "CPU threads (default: one a performance core)",
              "N");
   verb->add_flag("--quick", options->bench.quick, "up to a million elements, and less exactly");

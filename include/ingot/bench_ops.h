@@ -17,6 +17,7 @@ namespace ingot {
 
 struct BenchOpsOptions {
   std::vector<std::string> devices = {};  // empty: those that are there
+  std::vector<std::string> ops = {};      // empty: all; "linear" is "linear f32" and "linear bf16"
   int threads = 0;                        // of the CPU; 0: one on each performance core
   bool quick = false;                     // fewer and smaller sizes, shorter measurements
   /// Gets one line, without an end, for each op that is begun.
@@ -104,8 +105,9 @@ struct OpBench {
   double seconds = 0;  // that it took
 };
 
-/// Measures. Takes up to 2 GiB of each device's memory. Errors: invalid_argument for a name that is no device
-/// of this build, not_found or unsupported for a named device that is not there, out_of_memory.
+/// Measures. Takes up to 2 GiB of each device's memory. Errors: invalid_argument for a name that is no op of
+/// the table or no device of this build, not_found or unsupported for a named device that is not there,
+/// out_of_memory.
 OpBench bench_ops(const BenchOpsOptions& options = {});
 
 }  // namespace ingot

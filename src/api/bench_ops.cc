@@ -25,7 +25,7 @@ struct Scale {
 };
 
 Scale scale_of(bool is_quick) {
-  if (is_quick) return {{1000, 10'000, 100'000, 1'000'000}, size_t{256} << 20, 4'000, 0.2e6, 2};
+  if (is_quick) return {{1000, 10'000, 100'000, 1'000'000}, size_t{256} << 20, 4'000, 0.4e6, 2};
   return {{1000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000}, size_t{1} << 30, 20'000, 2e6, 3};
 }
 
@@ -49,6 +49,7 @@ class OpBencher {
  public:
   explicit OpBencher(const BenchOpsOptions& options) : options_(options), scale_(scale_of(options.quick)) {
     bench_.is_quick = options.quick;
+    choose_groups();
     make_devices();
   }
 
@@ -58,7 +59,7 @@ class OpBencher {
       tell(fmt::format("limits of {}", device.backend->name()));
       describe(device);
     }
-    for (const exec::SpeedGroup& group : exec::speed_groups()) {
+    for (const exec::SpeedGroup& group : groups_) {
       tell(group.name);
       measure_group(group);
     }
@@ -69,6 +70,28 @@ class OpBencher {
  private:
   void tell(std::string_view line) const {
     if (options_.progress) options_.progress(line);
+  }
+
+  /// All of them, or those that the options name: "linear" is both "linear f32" and "linear bf16".
+  void choose_groups() {
+    groups_ = exec::speed_groups(scale_.store_bytes / 2);
+    if (options_.ops.empty()) return;
+    const auto is_named = [](const exec::SpeedGroup& group, const std::string& name) {
+      return group.name == name || group.name.starts_with(name + " ");
+    };
+    for (const std::string& name : options_.ops) {
+      if (std::any_of(groups_.begin(), groups_.end(),
+                      [&](const auto& group) { return is_named(group, name); }))
+        continue;
+      std::vector<std::string> names;
+      for (const exec::SpeedGroup& group : groups_) names.push_back(group.name);
+      fail(ErrorCode::invalid_argument, "bench: expected an op of {}, found '{}'", fmt::join(names, ", "),
+           name);
+    }
+    std::erase_if(groups_, [&](const exec::SpeedGroup& group) {
+      return std::none_of(options_.ops.begin(), options_.ops.end(),
+                          [&](const std::string& name) { return is_named(group, name); });
+    });
   }
 
   void make_devices() {
@@ -253,6 +276,7 @@ class OpBencher {
 
   const BenchOpsOptions& options_;
   const Scale scale_;
+  std::vector<exec::SpeedGroup> groups_;
   std::vector<TimedDevice> devices_;
   OpBench bench_;
 };

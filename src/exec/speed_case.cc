@@ -185,15 +185,15 @@ SpeedGroup rows_group(const char* name, RowsCase make, int64_t width, double tar
 
 constexpr int64_t kHeadDim = 128;
 constexpr int64_t kPageTokens = 32;
-constexpr int64_t kCacheBytes = int64_t{512} << 20;  // keys; as much again for values
 
-/// `sequences` with `rows` new tokens each and `context` in all. The cache is no larger than kCacheBytes:
-/// where more is read, sequences share pages, far apart.
-SpeedCase attention_case(int64_t sequences, int64_t rows, int64_t context, int64_t heads, int64_t kv_heads,
+/// `sequences` with `rows` new tokens each and `context` in all, and four query heads a key head.
+SpeedCase attention_case(size_t most_bytes, int64_t sequences, int64_t rows, int64_t context, int64_t heads,
                          StepClass step) {
+  const int64_t kv_heads = heads / 4;
+  const int64_t cache_bytes = static_cast<int64_t>(most_bytes) / 2;
   const int64_t pages_each = (context + kPageTokens - 1) / kPageTokens;
   const int64_t page_bytes = kv_heads * kPageTokens * kHeadDim * 4;
-  const int64_t pages = std::min(sequences * pages_each, std::max(pages_each, kCacheBytes / page_bytes));
+  const int64_t pages = std::min(sequences * pages_each, std::max(pages_each, cache_bytes / page_bytes));
   std::vector<int32_t> seq_start{0};
   std::vector<int32_t> context_len;
   std::vector<int32_t> table;
@@ -224,9 +224,9 @@ int64_t heads_for(int64_t n) {
   return std::clamp<int64_t>(n / kHeadDim / 4 * 4, 4, 32);
 }
 
-SpeedGroup attention_decode_group() {
-  const auto make = [](int64_t sequences, int64_t context, int64_t heads) {
-    return attention_case(sequences, 1, context, heads, heads / 4, StepClass::decode);
+SpeedGroup attention_decode_group(size_t most_bytes) {
+  const auto make = [=](int64_t sequences, int64_t context, int64_t heads) {
+    return attention_case(most_bytes, sequences, 1, context, heads, StepClass::decode);
   };
   SpeedGroup group{.name = "attention decode",
                    .of_size =
@@ -234,18 +234,18 @@ SpeedGroup attention_decode_group() {
                          const int64_t heads = heads_for(n);
                          return make(std::max<int64_t>(1, n / (heads * kHeadDim)), 1024, heads);
                        },
-                   .least = 4 * kHeadDim};
+                   .least = 500};
   group.model_sizes.push_back(make(1, 4096, 32));
   group.model_sizes.push_back(make(64, 1024, 32));
   return group;
 }
 
-SpeedGroup attention_prefill_group() {
-  const auto make = [](int64_t rows, int64_t heads) {
+SpeedGroup attention_prefill_group(size_t most_bytes) {
+  const auto make = [=](int64_t rows, int64_t heads) {
     constexpr int64_t kLongest = 2048;
     const int64_t sequences = std::max<int64_t>(1, rows / kLongest);
     const int64_t each = rows / sequences;
-    return attention_case(sequences, each, each, heads, heads / 4, StepClass::prefill);
+    return attention_case(most_bytes, sequences, each, each, heads, StepClass::prefill);
   };
   SpeedGroup group{.name = "attention prefill",
                    .of_size =
@@ -253,7 +253,7 @@ SpeedGroup attention_prefill_group() {
                          const int64_t heads = heads_for(n / 2);
                          return make(std::max<int64_t>(2, n / (heads * kHeadDim)), heads);
                        },
-                   .least = 8 * kHeadDim};
+                   .least = 1000};
   group.model_sizes.push_back(make(512, 32));
   group.model_sizes.push_back(make(4096, 32));
   return group;
@@ -277,7 +277,7 @@ std::optional<Graph> unfused_graph(const SpeedCase& speed_case) {
   return graph;
 }
 
-std::vector<SpeedGroup> speed_groups() {
+std::vector<SpeedGroup> speed_groups(size_t most_bytes) {
   std::vector<SpeedGroup> groups;
   for (DType dtype : {DType::f32, DType::bf16}) groups.push_back(product_group("linear", linear_case, dtype));
   SpeedGroup matmul{.name = "matmul", .of_size = [](int64_t n) {
@@ -294,8 +294,8 @@ std::vector<SpeedGroup> speed_groups() {
   groups.push_back(rows_group("layer_norm", layer_norm_case, 4096, 0));
   groups.push_back(rows_group("rms_norm", rms_norm_case, 4096, 0));
   groups.push_back(rows_group("softmax", softmax_case, 4096, 0));
-  groups.push_back(attention_decode_group());
-  groups.push_back(attention_prefill_group());
+  groups.push_back(attention_decode_group(most_bytes));
+  groups.push_back(attention_prefill_group(most_bytes));
   return groups;
 }
 

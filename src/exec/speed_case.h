@@ -45,7 +45,8 @@ struct SpeedGroup {
   double fused_target = 0;
 };
 
-/// Those of the operator table, in its order.
-std::vector<SpeedGroup> speed_groups();
+/// Those of the operator table, in its order. `most_bytes`: of a cache's keys and values together; where more
+/// are read, sequences share pages, far apart.
+std::vector<SpeedGroup> speed_groups(size_t most_bytes);
 
 }  // namespace ingot::exec

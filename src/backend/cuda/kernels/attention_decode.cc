@@ -1,4 +1,6 @@
 // attention for generated tokens: a row's keys are split by their number alone, and the pieces joined.
+#include <algorithm>
+
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/attention_launch.h"

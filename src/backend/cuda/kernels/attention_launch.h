@@ -1,8 +1,6 @@
 // Attention's launches read into arguments for device code.
 #pragma once
 
-#include <algorithm>
-
 #include "backend/backend.h"
 #include "backend/cuda/kernels/attention.h"
 
