@@ -33,7 +33,7 @@ struct BlockParts {
   int64_t rows = 0;
   int64_t in = 0;
   int count = 0;
-  Part parts[kMostBlockProducts];
+  Part parts[kMostBlockProducts] = {};
 };
 
 /// How a product is cut up, and where things lie in shared memory.
