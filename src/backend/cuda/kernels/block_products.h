@@ -9,7 +9,7 @@ namespace ingot::cuda {
 
 /// Rows rounded to 8-bit integers, 32 values with one scale: x = values * scales.
 struct QuantisedRows {
-  const int8_t* values = nullptr;  // [rows, in]
+  const int8_t* values = nullptr;  // [rows, in], at a multiple of 16 bytes
   const float* scales = nullptr;   // [rows, in / 32]
   const float* sums = nullptr;     // [rows, in / 32]: scale times the sum of its values
 };
@@ -21,7 +21,7 @@ struct BlockProduct {
   /// [out, in], blocks as in the file. A checkpoint's: read before the kernels ahead have ended. The bytes up
   /// to the next multiple of 16 are there to be read.
   const void* weight = nullptr;
-  DType dtype = DType::q8_0;     // q8_0, q4_0, q4_k, q6_k or mxfp4
+  DType dtype = DType::q8_0;  // q8_0, q4_0, q4_k, q6_k or mxfp4
   int64_t rows = 0;
   int64_t in = 0;
   int64_t out = 0;
