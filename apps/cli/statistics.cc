@@ -31,7 +31,10 @@ nlohmann::ordered_json to_json(const PoolStatistics& pool) {
           {"peak_bytes", pool.peak_bytes},
           {"hits", pool.hits},
           {"misses", pool.misses},
-          {"evictions", pool.evictions}};
+          {"evictions", pool.evictions},
+          {"weight_bytes", pool.weight_bytes},
+          {"weight_seconds", pool.weight_seconds},
+          {"weight_threads", pool.weight_threads}};
 }
 
 }  // namespace
@@ -43,6 +46,12 @@ void print_statistics(const Statistics& statistics) {
               fmt::format("{} in use, {} cached, {} peak; {} hits, {} misses, {} evictions",
                           human_bytes(pool.in_use_bytes), human_bytes(pool.cached_bytes),
                           human_bytes(pool.peak_bytes), pool.hits, pool.misses, pool.evictions));
+    if (pool.weight_bytes > 0) {
+      print_row("weights", fmt::format("{} brought over in {:.2f} s, {:.1f} GB/s, read by {} threads",
+                                       human_bytes(pool.weight_bytes), pool.weight_seconds,
+                                       static_cast<double>(pool.weight_bytes) / pool.weight_seconds * 1e-9,
+                                       pool.weight_threads));
+    }
   }
   print_row("KV cache",
             fmt::format("{} of {} pages used, {} peak, {} tokens a page", statistics.kv_pages_used,

@@ -146,6 +146,9 @@ struct MemoryPlan {
 /// A device's pool of memory for arenas and step inputs. (Weights and KV cache lie outside it.)
 struct PoolStatistics {
   std::string device;
+  int64_t weight_bytes = 0;   // brought to a device with memory of its own
+  double weight_seconds = 0;  // that this took
+  int weight_threads = 0;     // of the host, that read them
   int64_t in_use_bytes = 0;
   int64_t cached_bytes = 0;  // waiting for reuse
   int64_t peak_bytes = 0;    // most ever in use at once

@@ -6,7 +6,11 @@ namespace {
 
 PoolStatistics pool_of(const backend::Backend& backend) {
   const BufferPoolStatistics pool = backend.pool_statistics();
+  const backend::ImportStatistics imports = backend.import_statistics();
   return {.device = std::string(backend.name()),
+          .weight_bytes = static_cast<int64_t>(imports.bytes),
+          .weight_seconds = imports.seconds,
+          .weight_threads = imports.threads,
           .in_use_bytes = static_cast<int64_t>(pool.in_use_bytes),
           .cached_bytes = static_cast<int64_t>(pool.cached_bytes),
           .peak_bytes = static_cast<int64_t>(pool.peak_bytes),

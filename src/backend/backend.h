@@ -114,6 +114,13 @@ struct Overheads {
   double replay_us = 0;        // of each kernel in a recorded slice of many empty ones
 };
 
+/// What import_host() has brought over.
+struct ImportStatistics {
+  uint64_t bytes = 0;
+  double seconds = 0;  // while something was on its way
+  int threads = 0;     // of the host, that read it
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -135,6 +142,7 @@ class Backend {
   /// memory: the same. The bytes may still be on their way; the next submit waits for them. Errors:
   /// out_of_memory.
   virtual std::shared_ptr<const void> import_host(const void* data, size_t bytes) = 0;
+  virtual ImportStatistics import_statistics() const { return {}; }
   /// Copies between host and device addresses, after all that was submitted; done when it returns.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   /// Sets device bytes to zero, in order.

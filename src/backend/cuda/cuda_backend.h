@@ -46,6 +46,7 @@ class CudaBackend final : public backend::Backend {
   BufferPoolStatistics pool_statistics() const override { return memory_.statistics(); }
   PooledBuffer allocate_host(size_t bytes) override;
   std::shared_ptr<const void> import_host(const void* data, size_t bytes) override;
+  backend::ImportStatistics import_statistics() const override { return uploads_->statistics(); }
   void copy(void* to, const void* from, size_t bytes) override;
   void zero(void* data, size_t bytes) override;
   const backend::Kernel* find_kernel(const backend::KernelQuery& query) const override;
@@ -55,8 +56,6 @@ class CudaBackend final : public backend::Backend {
   void synchronize() override;
   void profile(const backend::Slice& slice, std::span<double> launch_us) override;
 
-  /// What weights took to get here so far.
-  UploadStatistics upload_statistics() const { return uploads_->statistics(); }
   RecordingStatistics recording_statistics() const { return recordings_.statistics(); }
 
  private:

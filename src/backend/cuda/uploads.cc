@@ -143,7 +143,7 @@ void Uploads::wait() {
   if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-UploadStatistics Uploads::statistics() const {
+backend::ImportStatistics Uploads::statistics() const {
   const std::lock_guard lock(mutex_);
   return statistics_;
 }

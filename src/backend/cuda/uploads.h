@@ -18,15 +18,10 @@
 #include <thread>
 #include <vector>
 
+#include "backend/backend.h"
 #include "memory/buffer_pool.h"
 
 namespace ingot::cuda {
-
-struct UploadStatistics {
-  uint64_t bytes = 0;
-  double seconds = 0;  // while something was on its way
-  int threads = 0;     // that copied into staging
-};
 
 class Uploads {
  public:
@@ -46,7 +41,7 @@ class Uploads {
   void add(void* to, const void* from, size_t bytes);
   /// Returns when everything that was added is on the device. Errors: device_failed.
   void wait();
-  UploadStatistics statistics() const;
+  backend::ImportStatistics statistics() const;
 
  private:
   struct Piece {
@@ -70,7 +65,7 @@ class Uploads {
   size_t unfinished_ = 0;  // pieces
   bool ending_ = false;    // no more pieces will come for these threads
   std::exception_ptr error_;
-  UploadStatistics statistics_;
+  backend::ImportStatistics statistics_;
   Clock::time_point started_;
   std::vector<std::thread> workers_;
 };
