@@ -99,7 +99,8 @@ TEST(BlockUnpack, Q6_K) {
       const unsigned low = word_of(block.ql, half * 64 + static_cast<size_t>(group % 2) * 32 + in_group);
       const unsigned high = word_of(block.qh, half * 32 + in_group);
       const unsigned codes = unpack_q6_k(low, high, group);
-      const auto scale = static_cast<float>(block.scales[static_cast<size_t>(i) / 16]);
+      const int sixteen = i / 16;
+      const auto scale = static_cast<float>(block.scales[sixteen]);
       const float unit = kQ6_KUnit * dtype::decode(block.d) * scale;
       for (int j = 0; j < 4; ++j)
         ASSERT_EQ(unit * static_cast<float>(signed_byte(codes, j)), decode(block, i + j)) << i + j;

@@ -15,8 +15,8 @@ struct AttentionPiece {
 /// Scratch of find_piece() in shared memory.
 template <int kThreads>
 struct PieceSearch {
+  alignas(16) int pieces[kThreads / kWarp];  // of a warp's sequences; read as vectors of nothing else
   AttentionPiece found;
-  int pieces[kThreads / kWarp];  // of a warp's sequences
 };
 
 /// The piece of this number, found by all threads of the block together; false beyond the last. The threads

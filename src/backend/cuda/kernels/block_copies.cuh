@@ -28,6 +28,12 @@ __device__ inline void wait_for_stage() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+/// The same pointer, which the compiler may not compute again wherever it is used.
+__device__ inline const char* keep(const char* pointer) {
+  asm volatile("" : "+l"(pointer));
+  return pointer;
+}
+
 /// Of `threads` threads, whole warps. Barrier 0 is that of the block.
 __device__ inline void wait_for_team(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");

@@ -9,7 +9,7 @@ namespace ingot::cuda {
 
 /// Rows rounded to 8-bit integers, 32 values with one scale: x = values * scales.
 struct QuantisedRows {
-  const int8_t* values = nullptr;  // [rows, in]
+  const int8_t* values = nullptr;  // [rows, in], at a multiple of 16 bytes
   const float* scales = nullptr;   // [rows, in / 32]
   const float* sums = nullptr;     // [rows, in / 32]: scale times the sum of its values
 };
@@ -18,8 +18,10 @@ struct QuantisedRows {
 /// again).
 struct BlockProduct {
   QuantisedRows x;
-  const void* weight = nullptr;  // [out, in], blocks as in the file
-  DType dtype = DType::q8_0;     // q8_0, q4_0, q4_k, q6_k or mxfp4
+  /// [out, in], blocks as in the file. A checkpoint's: read before the kernels ahead have ended. The bytes up
+  /// to the next multiple of 16 are there to be read.
+  const void* weight = nullptr;
+  DType dtype = DType::q8_0;  // q8_0, q4_0, q4_k, q6_k or mxfp4
   int64_t rows = 0;
   int64_t in = 0;
   int64_t out = 0;
@@ -27,8 +29,13 @@ struct BlockProduct {
   int64_t stride = 0;
 };
 bool has_block_product(DType dtype);
-/// Row-invariant: the order of a row's sum depends on `in` alone.
+/// Row-invariant: the order of a row's sum depends on dtype, in and out alone.
 void run_block_product(const Gpu& gpu, const BlockProduct& product);
+
+inline constexpr int kMostBlockProducts = 8;
+/// Products of the same rows, 1 to kMostBlockProducts: one launch for all of a type, whose sums' order then
+/// depends on all their outs.
+void run_block_products(const Gpu& gpu, const BlockProduct* products, int count);
 
 /// The same for f32 rows and a weight of any type in either order, multiplied and added in f32.
 struct PlainProduct {

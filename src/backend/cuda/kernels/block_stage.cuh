@@ -7,56 +7,9 @@
 #pragma once
 
 #include "backend/cuda/kernels/block_copies.cuh"
-#include "backend/cuda/kernels/block_products.h"
-#include "backend/cuda/kernels/gpu.h"
+#include "backend/cuda/kernels/block_layout.cuh"
 
 namespace ingot::cuda {
-
-/// Values that share a scale of the activations.
-inline constexpr int kGroup = 32;
-/// Weight rows of a warp: those of a matrix instruction.
-inline constexpr int kWarpRows = 16;
-/// Chunks of weights that are in shared memory or on their way.
-inline constexpr int kStages = 2;
-
-/// How a product is cut up, and where things lie in shared memory.
-struct BlockLayout {
-  int64_t row_bytes = 0;  // of the weight
-  int chunks = 0;         // of a row
-  int slices = 0;         // of a row's sum: chunks that are added up one after the other
-  int team_slices = 1;    // that one team goes through
-  int teams = 0;          // of a block of threads
-  int team_warps = 1;     // that share a stage, each with weight rows of its own
-  int column_blocks = 0;  // of the activations' rows, each by blocks of threads of its own
-  int columns = 0;        // of each but the last
-  int column_stride = 0;  // floats between groups of scales: columns, made even
-  // Bytes. A team has kStages stages of weights, then the activations' chunks, each of values, scales and, if
-  // the format needs them, sums ([group, column], f32).
-  int stage_bytes = 0;
-  int column_bytes = 0;
-  int scales_at = 0;
-  int sums_at = 0;
-  int team_bytes = 0;
-  int column_stages = 0;      // chunks of activations
-  bool columns_stay = false;  // all that the team needs are there from the start
-};
-
-/// Sizes that follow from a format (BlocksOf32 and the others in block_tiles.cuh).
-template <class Blocks>
-struct StageShape {
-  static constexpr int kGroups = Blocks::kChunkGroups;
-  static constexpr int kValues = kGroups * kGroup;
-  static constexpr int kBlock = static_cast<int>(sizeof(typename Blocks::Block));
-  /// The most a row's piece begins behind a multiple of 16.
-  static constexpr int kShift = kBlock % 16 == 0 ? 0 : 16 - static_cast<int>(alignof(typename Blocks::Block));
-  /// Copies of 16 bytes that bring a row's piece.
-  static constexpr int kCopies = (Blocks::kChunkBytes + kShift + 15) / 16;
-  /// Between rows, such that what a lane reads at once lies in other banks than what the other 7 rows' lanes
-  /// do: for words an odd multiple of 16, for pairs of words (which half a warp reads at a time) of 32.
-  static constexpr int kRowBytes =
-      Blocks::kPartBytes == 4 ? (kCopies | 1) * 16 : ((kCopies + 1) / 2 | 1) * 32;
-  static constexpr int kColumnBytes = kValues + 4 * Blocks::kPartBytes;
-};
 
 /// A thread's part of the copies, of a team of `threads`. kAlignment: what the weight's row_bytes are known
 /// to be a multiple of, 1, 4 or 16.
@@ -65,24 +18,25 @@ class Stage {
  public:
   using Shape = StageShape<Blocks>;
 
-  __device__ Stage(const BlockProduct& product, const BlockLayout& layout, int64_t first_row,
-                   int64_t first_column, int columns, int thread, int threads)
+  /// `first_row`: of the part's weight; `first_column`: of the activations' rows.
+  __device__ Stage(const BlockParts& products, const BlockParts::Part& part, const BlockLayout& layout,
+                   int64_t first_row, int64_t first_column, int columns, int thread, int threads)
       : layout_(layout),
         columns_(columns),
         thread_(thread),
         threads_(threads),
-        in_(static_cast<int>(product.in)),
-        weight_(static_cast<const char*>(product.weight)),
-        first_byte_(first_row * layout.row_bytes),
-        values_(product.x.values + first_column * product.in),
-        scales_(product.x.scales + first_column * (product.in / kGroup)),
-        sums_(product.x.sums + first_column * (product.in / kGroup)) {
+        in_(static_cast<int>(products.in)),
+        weight_(keep(static_cast<const char*>(part.weight) + first_row * layout.row_bytes)),
+        low_(static_cast<int>(first_row * layout.row_bytes) & 15),
+        values_(products.x.values + first_column * products.in),
+        scales_(products.x.scales + first_column * (products.in / kGroup)),
+        sums_(products.x.sums + first_column * (products.in / kGroup)) {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int copy = thread + i * threads;
       const int row = copy / Shape::kCopies;
       const int at = copy % Shape::kCopies * 16;
-      const bool is_there = row < layout.team_warps * kWarpRows && first_row + row < product.out;
+      const bool is_there = row < layout.team_warps * kWarpRows && first_row + row < part.out;
       from_[i] = row * static_cast<int>(layout.row_bytes) + at;
       to_[i] = row * Shape::kRowBytes + at;
       left_[i] = is_there ? Blocks::kChunkBytes - at : kNothing;
@@ -103,7 +57,7 @@ class Stage {
   __device__ void begin_weights(int chunk, unsigned char* stage) const {
     const int missing = (Shape::kGroups - groups(chunk)) * Blocks::kChunkBytes / Shape::kGroups;
     const int low = low_bits(chunk);
-    const char* weight = weight_ + (first_byte_ + static_cast<int64_t>(chunk) * Blocks::kChunkBytes - low);
+    const char* weight = weight_ + (int64_t{chunk} * Blocks::kChunkBytes - low);
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       const int from = kAlignment == 16 ? from_[i] : (low + from_[i]) & ~15;
@@ -143,8 +97,7 @@ class Stage {
   /// How far behind a multiple of 16 a chunk of the team's first row begins.
   __device__ int low_bits(int chunk) const {
     if constexpr (Shape::kShift == 0) return 0;
-    const int of_row = kAlignment == 16 ? 0 : static_cast<int>(first_byte_);
-    return (of_row + chunk * Blocks::kChunkBytes) & 15;
+    return ((kAlignment == 16 ? 0 : low_) + chunk * Blocks::kChunkBytes) & 15;
   }
 
   const BlockLayout& layout_;
@@ -152,8 +105,8 @@ class Stage {
   const int thread_;
   const int threads_;
   const int in_;
-  const char* const weight_;
-  const int64_t first_byte_;  // of the team's rows
+  const char* const weight_;  // the team's first row
+  const int low_;             // how far behind a multiple of 16 that is
   // Of the activations, from the first column on.
   const int8_t* const values_;
   const float* const scales_;
