@@ -221,7 +221,7 @@ SpeedCase attention_case(size_t most_bytes, int64_t sequences, int64_t rows, int
 
 /// Heads for n outputs: those of Llama 3 8B, or as many as there is room for.
 int64_t heads_for(int64_t n) {
-  return std::clamp<int64_t>(n / kHeadDim / 4 * 4, 4, 32);
+  return std::clamp<int64_t>((n / kHeadDim + 2) / 4 * 4, 4, 32);
 }
 
 SpeedGroup attention_decode_group(size_t most_bytes) {

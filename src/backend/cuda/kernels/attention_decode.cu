@@ -9,7 +9,7 @@
 
 #include "backend/cuda/kernels/async_copies.cuh"
 #include "backend/cuda/kernels/attention_pieces.cuh"
-#include "backend/cuda/kernels/dependent_launch.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   extern __shared__ float4 ring[];  // [stage][part][thread]
   __shared__ float2 stats[S::kHeads][S::kGroups];
   __shared__ PieceSearch<kThreads> search;
-  let_dependents_start();
+  begin_next_kernel();
   clear_padding(a);
   const int of_piece = a.kv_heads * chunks;
   for (int item = static_cast<int>(blockIdx.x); find_piece<kThreads>(a, item / of_piece, search);

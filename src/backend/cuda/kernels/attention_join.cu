@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "backend/cuda/kernels/attention_rows.cuh"
-#include "backend/cuda/kernels/dependent_launch.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -19,17 +19,26 @@ __device__ void add(float4& sum, float4 a, float weight) {
          fmaf(weight, a.w, sum.w)};
 }
 
-/// T: float, or float4 where the width of heads allows. `units`: of a head, that threads take at once.
+struct Join {
+  PagedAttention attention;
+  SplitSums sums;
+  int units;  // of a head, that threads take at once
+};
+
+/// T: float, or float4 where the width of heads allows.
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 4)
-    join_splits(const PagedAttention a, const SplitSums sums, const int units) {
+__global__ void __launch_bounds__(kThreads, 4) join_splits(const Join join) {
+  const PagedAttention& a = join.attention;
+  const SplitSums& sums = join.sums;
+  const int units = join.units;
   __shared__ AttentionRow row;
   __shared__ T parts[kThreads];
-  let_dependents_start();
+  begin_next_kernel();
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t head = blockIdx.x;
+  // The step's inputs were there before the kernel ahead began; only what it writes has to be waited for.
   const bool is_row = find_row(a, static_cast<int>(blockIdx.x / static_cast<unsigned>(a.heads)), row);
-  wait_for_predecessor();
+  wait_for_inputs();
   if (!is_row) return;
   const int splits = splits_of(row.keys());
   if (splits == 1) return;
@@ -76,16 +85,8 @@ __global__ void __launch_bounds__(kThreads, 4)
 template <typename T>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int all_units = a.head_dim / static_cast<int>(sizeof(T) / sizeof(float));
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = static_cast<unsigned>(int64_t{a.rows} * a.heads);
-  config.blockDim = kThreads;
-  config.stream = gpu.stream;
-  config.attrs = &attribute;
-  config.numAttrs = gpu.compute_capability >= 90 ? 1 : 0;
-  cudaLaunchKernelEx(&config, join_splits<T>, a, sums, all_units < kThreads ? all_units : kThreads);
+  const LaunchShape shape{.blocks = static_cast<unsigned>(int64_t{a.rows} * a.heads), .threads = kThreads};
+  launch_overlapped(gpu, join_splits<T>, shape, Join{a, sums, all_units < kThreads ? all_units : kThreads});
 }
 
 }  // namespace
