@@ -84,6 +84,7 @@ class OpBencher {
                       [&](const auto& group) { return is_named(group, name); }))
         continue;
       std::vector<std::string> names;
+      names.reserve(groups_.size());
       for (const exec::SpeedGroup& group : groups_) names.push_back(group.name);
       fail(ErrorCode::invalid_argument, "bench: expected an op of {}, found '{}'", fmt::join(names, ", "),
            name);
@@ -209,19 +210,21 @@ class OpBencher {
         other = &on;
       }
     }
-    if (other != nullptr && other->unfused && other->fused)
-      row.fused_gain = other->unfused->us / other->fused->us;
+    if (other == nullptr) return;
+    const double unfused_us = other->unfused ? other->unfused->us : 0;
+    const double fused_us = other->fused ? other->fused->us : 0;
+    if (unfused_us > 0 && fused_us > 0) row.fused_gain = unfused_us / fused_us;
     if (row.is_model_size) {
       row.target = group.target;
       row.fused_target = group.fused_target;
     }
-    if (cpu == nullptr || other == nullptr || cpu->best() == nullptr) return;
-    if (other->unfused) row.speedup = cpu->best()->us / other->unfused->us;
-    if (other->fused) row.fused_speedup = cpu->best()->us / other->fused->us;
+    if (cpu == nullptr || cpu->best() == nullptr) return;
+    if (unfused_us > 0) row.speedup = cpu->best()->us / unfused_us;
+    if (fused_us > 0) row.fused_speedup = cpu->best()->us / fused_us;
     // A fused op is asked for as such; what it is made of are rows of their own.
-    if (row.fused_target > 0 && other->fused) {
+    if (row.fused_target > 0 && fused_us > 0) {
       row.is_met = row.fused_speedup >= row.fused_target;
-    } else if (row.target > 0 && row.fused_target == 0 && other->unfused) {
+    } else if (row.target > 0 && row.fused_target == 0 && unfused_us > 0) {
       row.is_met = row.speedup >= row.target;
     }
   }

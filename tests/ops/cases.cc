@@ -19,9 +19,7 @@
 namespace ingot {
 namespace {
 
-using graph::Dim;
 using graph::NodeKind;
-using graph::Symbol;
 using opcases::OpCase;
 
 std::vector<std::string> targets() {
