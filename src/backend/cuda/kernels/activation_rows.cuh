@@ -1,6 +1,5 @@
-// Row preparation by one block of threads: shared by the kernel that only prepares and by products that
-// prepare their rows themselves, so that both give the same bits. Sums of a row run in one order whatever
-// other rows there are; every operation that could be contracted is written out.
+// Row preparation by one block of threads. Sums of a row run in one order whatever other rows there are;
+// every operation that could be contracted is written out.
 #pragma once
 
 #include "backend/cuda/kernels/activation_rows.h"

@@ -28,8 +28,6 @@ bool is_one_launch(const LinearJob& job) {
 /// The rows of a job in every form that its products take.
 struct DecodeRows {
   DecodeRows(const LinearJob& job, Workspace& workspace) : prepared(job.rows) {
-    is_needed = !(is_one_launch(job) && prepares_own_rows(job.rows.rows, job.rows.in));
-    if (!is_needed) return;
     bool wants_f32 = false;
     bool wants_bf16 = false;
     bool wants_f16 = false;
@@ -63,7 +61,7 @@ struct DecodeRows {
   const float* f32() const { return prepared.f32 == nullptr ? prepared.x : prepared.f32; }
 
   RowPreparation prepared;
-  bool is_needed;
+  bool is_needed = false;
 };
 
 SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
@@ -74,7 +72,6 @@ SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
   linear.row_scales = dtype == DType::bf16 ? nullptr : p.f16_scales;
   linear.rows = p.rows;
   linear.in = p.in;
-  linear.preparation = p;
   return linear;
 }
 

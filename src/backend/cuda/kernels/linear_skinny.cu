@@ -1,10 +1,9 @@
 // A block of 16 warps computes tiles of a few outputs for up to 16 rows; each warp has its run of K, the same
 // in every tile. Weights come through a ring of shared memory that belongs to the warp and reaches across
-// tiles: their stream does not stop while a tile's sums are added and finished. Very few rows are prepared by
-// every block for itself while its first weights are on their way; more come prepared, through the same ring.
+// tiles: their stream does not stop while a tile's sums are added and finished, and it begins before the
+// kernel ahead, which may be the one that prepares the rows, has ended.
 #include "backend/cuda/kernels/linear_skinny.h"
 
-#include "backend/cuda/kernels/activation_rows.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
 #include "backend/cuda/kernels/linear_wide.h"
@@ -13,57 +12,21 @@ namespace ingot::cuda {
 namespace {
 
 constexpr int kThreads = kSlices * kWarp;
-static_assert(kThreads == kRowThreads);
-constexpr int kRingRows = 16;        // of a launch of prepared rows
-constexpr int kOwnRows = 4;          // that blocks prepare for themselves
-constexpr int kOwnBytes = 48 << 10;  // of shared memory for them
-
-/// Bytes between rows in shared memory: two neighbours lie in different banks.
-__host__ __device__ constexpr int own_pitch(int64_t in) {
-  const int bytes = static_cast<int>((in + 31) / 32 * 64);
-  return bytes % 128 == 0 ? bytes + 64 : bytes;
-}
+constexpr int kRingRows = 16;  // of a launch of prepared rows
 
 /// What a block keeps of kHalves times 8 rows of weights and kColumns times 8 rows of inputs.
-template <int kHalves, int kColumns, int kStages, bool kOwn>
+template <int kHalves, int kColumns, int kStages>
 struct Shape {
-  static constexpr int kTall = (kHalves + 1) / 2;  // matrix instructions for all rows
-  static constexpr int kStageBytes = (kHalves + (kOwn ? 0 : kColumns)) * kPieceBytes;  // of a warp's ring
-  static constexpr int kPartials = kTall * kColumns * kWarp * 4;                       // floats of a warp
+  static constexpr int kTall = (kHalves + 1) / 2;                         // matrix instructions for all rows
+  static constexpr int kStageBytes = (kHalves + kColumns) * kPieceBytes;  // of a warp's ring
+  static constexpr int kPartials = kTall * kColumns * kWarp * 4;          // floats of a warp
   static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
   static constexpr int kBytes = kRingBytes + 2 * kSlices * kPartials * 4;
 };
 
-/// The block's own rows as the weights' type in shared memory, zeros after each.
-template <DType kType>
-__device__ void prepare_own_rows(const RowPreparation& p, RowPartials& partials, float* row_scales,
-                                 char* to) {
-  const int rows = static_cast<int>(p.rows);
-  reduce_rows<true>(p, 0, rows, partials);
-  if constexpr (kType == DType::f16) reduce_largest<true>(p, 0, rows, partials);
-  for (int r = 0; r < rows; ++r) {
-    const RowScale scale = scale_of_row(p, r, partials);
-    float factor = 1;
-    if constexpr (kType == DType::f16) {
-      const int exponent = f16_exponent(r, partials);
-      factor = power_of_two(exponent);
-      if (threadIdx.x == 0) row_scales[r] = power_of_two(-exponent);
-    }
-    const int64_t pitch = (p.in + 31) / 32 * 32;
-    for_fours(pitch, [&](int64_t i) {
-      if (i >= pitch) return;
-      const float4 y = normalised_four<true>(p, p.x + r * p.in, i, scale);
-      *reinterpret_cast<uint2*>(to + r * own_pitch(p.in) + i * 2) =
-          kType == DType::f16 ? as_f16(y, factor) : as_bf16(y);
-    });
-  }
-  __syncthreads();
-}
-
-template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
-__global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
-    linear_skinny(const __grid_constant__ SkinnyArguments a) {
-  using S = Shape<kHalves, kColumns, kStages, kOwn>;
+template <DType kType, int kHalves, int kColumns, int kStages>
+__global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_constant__ SkinnyArguments a) {
+  using S = Shape<kHalves, kColumns, kStages>;
   extern __shared__ uint4 shared[];
   const SkinnyLinear& linear = a.linear;
   const bool gated = linear.epilogue.gated;
@@ -78,62 +41,60 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
     return min(column * kPieceRows + lane / 4, static_cast<int>(linear.rows) - 1);
   };
 
-  // The ring: stages of kHalves pieces of weights and, unless the block has its own, kColumns of inputs.
+  // The ring: stages of kHalves pieces of weights and kColumns of inputs.
   char* const dynamic = reinterpret_cast<char*>(shared);
   const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
-  char* const own_rows = dynamic + S::kBytes;
   const uint64_t policy = weights_policy(a.is_read_once);
   const char* weights[kHalves];  // this lane's first values of the tile that is being read
   const auto aim = [&](int tile_number) {
     const Tile tile = tile_at(a, tile_number, tile_outputs);
     for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(a, tile, h, begin);
   };
-  begin_next_kernel();
-  if (slice.steps > 0) {
-    aim(first_tile);
-    const int64_t values = min(int64_t{slice.steps} * kStep, linear.in - int64_t{slice.begin} * kStep);
-    for (int h = 0; h < kHalves; ++h) fetch_ahead(weights[h], values);
-  }
-  wait_for_inputs();
-
-  const char* inputs[kColumns];
-  if constexpr (!kOwn) {
-    for (int j = 0; j < kColumns; ++j)
-      inputs[j] = static_cast<const char*>(linear.x) + (input_row(j) * a.pitch + begin) * 2;
-  }
   int reading_tile = first_tile;
   int reading_step = 0;
-  const auto read = [&](int stage) {
-    if (slice.steps > 0 && reading_tile < tiles) {
-      const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
-      const int64_t offset = int64_t{reading_step} * (kStep * 2);
-      const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
-      for (int h = 0; h < kHalves; ++h)
-        copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
-      if constexpr (!kOwn) {
-        for (int j = 0; j < kColumns; ++j)
-          copy_inputs(to + static_cast<uint32_t>((kHalves + j) * kPieceBytes), inputs[j] + offset);
-      }
-      if (++reading_step == slice.steps) {
-        reading_step = 0;
-        reading_tile += static_cast<int>(gridDim.x);
-        if (reading_tile < tiles) aim(reading_tile);
-      }
-    }
-    commit_copies();  // a group each time, empty or not, so that their number says which have landed
+  /// Asks for the weights of the next step, if there is one.
+  const auto read_weights = [&](int stage) {
+    if (slice.steps == 0 || reading_tile >= tiles) return;
+    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+    const int64_t offset = int64_t{reading_step} * (kStep * 2);
+    const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
+    for (int h = 0; h < kHalves; ++h)
+      copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
+    if (++reading_step < slice.steps) return;
+    reading_step = 0;
+    reading_tile += static_cast<int>(gridDim.x);
+    if (reading_tile < tiles) aim(reading_tile);
   };
-#pragma unroll 1
-  for (int stage = 0; stage < kStages - 1; ++stage) read(stage);
+  const char* inputs[kColumns];
+  int input_tile = first_tile;
+  int input_step = 0;
+  /// Asks for the inputs of the step whose weights were asked for at this stage.
+  const auto read_inputs = [&](int stage) {
+    if (slice.steps == 0 || input_tile >= tiles) return;
+    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes + kHalves * kPieceBytes);
+    const int64_t offset = int64_t{input_step} * (kStep * 2);
+    for (int j = 0; j < kColumns; ++j)
+      copy_inputs(to + static_cast<uint32_t>(j * kPieceBytes), inputs[j] + offset);
+    if (++input_step < slice.steps) return;
+    input_step = 0;
+    input_tile += static_cast<int>(gridDim.x);
+  };
 
-  __shared__ float own_scales[kOwnRows];
-  const float* row_scales = linear.row_scales;
-  uint32_t own_inputs = 0;
-  if constexpr (kOwn) {
-    __shared__ RowPartials row_partials;
-    prepare_own_rows<kType>(linear.preparation, row_partials, own_scales, own_rows);
-    own_inputs = shared_address(own_rows + input_row(0) * own_pitch(linear.in) + begin * 2);
-    if constexpr (kType == DType::f16) row_scales = own_scales;
+  begin_next_kernel();
+  // Nobody writes weights: the first are on their way before the inputs are there.
+  if (slice.steps > 0) aim(first_tile);
+#pragma unroll 1
+  for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  wait_for_inputs();
+  for (int j = 0; j < kColumns; ++j)
+    inputs[j] = static_cast<const char*>(linear.x) + (input_row(j) * a.pitch + begin) * 2;
+    // A group each time, empty or not, so that their number says which have landed; the first has all weights
+    // up to here.
+#pragma unroll 1
+  for (int stage = 0; stage < kStages - 1; ++stage) {
+    read_inputs(stage);
+    commit_copies();
   }
 
   int stage = 0;
@@ -143,13 +104,15 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
     float sums[S::kTall][kColumns][4] = {};
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
-      read(stage == 0 ? kStages - 1 : stage - 1);
+      const int last = stage == 0 ? kStages - 1 : stage - 1;
+      read_weights(last);
+      read_inputs(last);
+      commit_copies();
       const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
       uint4 pieces[2 * S::kTall] = {};
       for (int h = 0; h < kHalves; ++h) pieces[h] = load_piece(from + static_cast<uint32_t>(h * kPieceBytes));
       for (int j = 0; j < kColumns; ++j) {
-        const uint4 input = load_piece(kOwn ? own_inputs + static_cast<uint32_t>(step * kStep * 2)
-                                            : from + static_cast<uint32_t>((kHalves + j) * kPieceBytes));
+        const uint4 input = load_piece(from + static_cast<uint32_t>((kHalves + j) * kPieceBytes));
         for (int m = 0; m < S::kTall; ++m)
           multiply_pieces<kType>(sums[m][j], pieces[2 * m], pieces[2 * m + 1], input);
       }
@@ -178,21 +141,20 @@ __global__ void __launch_bounds__(kThreads, kOwn ? 2 : 1)
         return sum_of_slices(set + place * 4 + half % 2 * 2 + row % 2, S::kPartials);
       };
       const int half = gated ? output / 8 * 2 : output / 8;
-      write_output(a, tile, output, row, row_scales == nullptr ? 1.0F : row_scales[row], total(half),
-                   gated ? total(half + 1) : 0);
+      write_output(a, tile, output, row, linear.row_scales == nullptr ? 1.0F : linear.row_scales[row],
+                   total(half), gated ? total(half + 1) : 0);
     }
   }
 }
 
-template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
+template <DType kType, int kHalves, int kColumns, int kStages>
 bool launch(const Gpu& gpu, const SkinnyArguments& arguments) {
-  using S = Shape<kHalves, kColumns, kStages, kOwn>;
+  using S = Shape<kHalves, kColumns, kStages>;
   const SkinnyLinear& linear = arguments.linear;
-  const int own_bytes = kOwn ? static_cast<int>(linear.rows) * own_pitch(linear.in) : 0;
-  const int bytes = S::kBytes + own_bytes;
+  constexpr int bytes = S::kBytes;
   constexpr int kFixedBytes = 3 << 10;  // what the kernel has of its own, and CUDA takes
   if (bytes + kFixedBytes > gpu.shared_bytes_per_block) return false;
-  const auto kernel = linear_skinny<kType, kHalves, kColumns, kStages, kOwn>;
+  const auto kernel = linear_skinny<kType, kHalves, kColumns, kStages>;
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   const int tiles = arguments.first_tile[linear.part_count];
   const auto blocks = static_cast<unsigned>(tiles < gpu.multiprocessors ? tiles : gpu.multiprocessors);
@@ -202,10 +164,10 @@ bool launch(const Gpu& gpu, const SkinnyArguments& arguments) {
 }
 
 /// The deepest ring that the device has room for.
-template <DType kType, int kHalves, int kColumns, int kStages, bool kOwn>
+template <DType kType, int kHalves, int kColumns, int kStages>
 void launch_deep(const Gpu& gpu, const SkinnyArguments& arguments) {
-  if (launch<kType, kHalves, kColumns, kStages, kOwn>(gpu, arguments)) return;
-  launch<kType, kHalves, kColumns, 2, kOwn>(gpu, arguments);
+  if (launch<kType, kHalves, kColumns, kStages>(gpu, arguments)) return;
+  launch<kType, kHalves, kColumns, 2>(gpu, arguments);
 }
 
 /// Whether tiles of 8 outputs spread more evenly over the multiprocessors than tiles of 16.
@@ -219,24 +181,17 @@ bool are_small_tiles_better(const Gpu& gpu, SkinnyArguments& arguments) {
 template <DType kType>
 void run(const Gpu& gpu, SkinnyArguments& arguments) {
   const int64_t rows = arguments.linear.rows;
-  const bool is_own = arguments.linear.x == nullptr;
   const bool is_small = are_small_tiles_better(gpu, arguments);
   if (count_tiles(arguments, is_small || arguments.linear.epilogue.gated ? 8 : 16) == 0) return;
   if (is_small) {
-    if (is_own) return launch_deep<kType, 1, 1, 10, true>(gpu, arguments);
-    if (rows <= 8) return launch_deep<kType, 1, 1, 8, false>(gpu, arguments);
-    return launch_deep<kType, 1, 2, 6, false>(gpu, arguments);
+    if (rows <= 8) return launch_deep<kType, 1, 1, 8>(gpu, arguments);
+    return launch_deep<kType, 1, 2, 6>(gpu, arguments);
   }
-  if (is_own) return launch_deep<kType, 2, 1, 5, true>(gpu, arguments);
-  if (rows <= 8) return launch_deep<kType, 2, 1, 6, false>(gpu, arguments);
-  return launch_deep<kType, 2, 2, 5, false>(gpu, arguments);
+  if (rows <= 8) return launch_deep<kType, 2, 1, 6>(gpu, arguments);
+  return launch_deep<kType, 2, 2, 5>(gpu, arguments);
 }
 
 }  // namespace
-
-bool prepares_own_rows(int64_t rows, int64_t in) {
-  return rows <= kOwnRows && in <= kOwnBytes && rows * own_pitch(in) <= kOwnBytes;
-}
 
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};

@@ -27,16 +27,14 @@ struct SkinnyLinear {
   DType dtype = DType::bf16;  // of every weight: bf16 or f16
   int64_t rows = 0;
   int64_t in = 0;                     // a multiple of 8
-  const void* x = nullptr;            // [rows, prepared_pitch(in)] of the weights' type, or null:
-  RowPreparation preparation = {};    // how the kernel makes them, where prepares_own_rows()
+  const void* x = nullptr;            // [rows, prepared_pitch(in)] of the weights' type
   const float* row_scales = nullptr;  // [rows], of f16
 
   SkinnyPart parts[kMostLinearParts] = {};
   int part_count = 0;
   LinearEpilogue epilogue = {};  // only with one part
 };
-/// Whether the kernel prepares so many rows itself: the same bits as prepared ones.
-bool prepares_own_rows(int64_t rows, int64_t in);
+/// May read the weights while the kernel ahead is still running.
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear);
 
 }  // namespace ingot::cuda

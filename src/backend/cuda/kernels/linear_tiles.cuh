@@ -31,9 +31,7 @@ inline SkinnyArguments some_rows(const SkinnyArguments& all, int64_t first, int6
   SkinnyArguments some = all;
   SkinnyLinear& linear = some.linear;
   linear.rows = all.linear.rows - first < count ? all.linear.rows - first : count;
-  linear.preparation.rows = linear.rows;
-  linear.preparation.x += first * linear.in;
-  if (linear.x != nullptr) linear.x = static_cast<const char*>(linear.x) + first * all.pitch * 2;
+  linear.x = static_cast<const char*>(linear.x) + first * all.pitch * 2;
   if (linear.row_scales != nullptr) linear.row_scales += first;
   for (int i = 0; i < linear.part_count; ++i) linear.parts[i].out += first * linear.parts[i].outputs;
   const int64_t at = first * linear.parts[0].outputs;

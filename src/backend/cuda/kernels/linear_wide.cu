@@ -172,7 +172,7 @@ void run(const Gpu& gpu, const SkinnyArguments& arguments) {
 bool run_linear_wide(const Gpu& gpu, const SkinnyArguments& arguments) {
   constexpr int64_t kRows = 64;  // of a launch
   const SkinnyLinear& linear = arguments.linear;
-  if (gpu.compute_capability < 90 || linear.rows < kFewestRows || linear.x == nullptr) return false;
+  if (gpu.compute_capability < 90 || linear.rows < kFewestRows) return false;
   SkinnyArguments all = arguments;
   const int tile_outputs = kTileHalves * kPieceRows / (linear.epilogue.gated ? 2 : 1);
   if (count_tiles(all, tile_outputs) == 0) return true;
