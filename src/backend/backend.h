@@ -54,7 +54,7 @@ struct Kernel {
   /// while the thread has nothing else to do. Null: the kernel reads none, or the device has no use for it.
   const void* (*first_weights)(const Backend& backend, const Launch& launch, int thread) = nullptr;
   /// What the kernel rounds operands to before it multiplies them, as the largest relative error: 0 for those
-  /// that keep f32, 2^-9 for bf16. Op cases allow for it.
+  /// that keep f32, 2^-8 for bf16. Op cases allow for it.
   double rounding = 0;
 };
 
