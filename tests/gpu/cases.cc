@@ -16,8 +16,12 @@ class GpuCases : public OnGpu<testing::TestWithParam<std::string>> {
   const std::vector<opcases::OpCase> cases_ = opcases::cases_of(GetParam());
 };
 
-TEST_P(GpuCases, EqualTheReference) {
-  check_reference(gpu(), cases_);
+TEST_P(GpuCases, PromptsEqualTheReference) {
+  check_reference(gpu(), cases_, StepClass::prefill);
+}
+
+TEST_P(GpuCases, GeneratedTokensEqualTheReference) {
+  check_reference(gpu(), cases_, StepClass::decode);
 }
 
 TEST_P(GpuCases, InPlaceGivesTheSameBits) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -87,10 +88,13 @@ void for_each_case(Backend& backend, const std::vector<opcases::OpCase>& cases, 
   }
 }
 
-inline void check_reference(Backend& backend, const std::vector<opcases::OpCase>& cases) {
+/// `only`: the steps of that class alone.
+inline void check_reference(Backend& backend, const std::vector<opcases::OpCase>& cases,
+                            std::optional<StepClass> only = std::nullopt) {
   std::string name;
   std::vector<std::byte> expected;  // of the case of that name: prefill and decode have the same
   for_each_case(backend, cases, [&](const opcases::OpCase& op_case, const BuiltCase& built, StepClass step) {
+    if (only && *only != step) return;
     if (name != op_case.name) expected = run_reference(built);
     name = op_case.name;
     opcases::Tolerance tolerance = op_case.tolerance;
