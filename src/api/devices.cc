@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/options.h"
 #include "backend/registry.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -64,6 +65,11 @@ Devices make_devices(const CompileOptions& options) {
   for (const auto& backend : devices.backends) {
     devices.devices.push_back(
         {.backend = backend.get(), .name = std::string(backend->name()), .costs = nullptr});
+  }
+  if (is_automatic) {
+    std::vector<std::string> names;
+    for (const exec::Device& device : devices.devices) names.push_back(device.name);
+    check_uses(options, names);
   }
   devices.prefill_tokens =
       devices.backends.front()->limits().shares_host_memory ? kPrefillTokens : kFarPrefillTokens;

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "api/devices.h"
-#include "backend/registry.h"
 #include "base/check.h"
 
 namespace ingot::api {
@@ -29,18 +28,20 @@ void check_devices(const std::vector<std::string>& devices) {
 void check_listed(std::string_view option, const std::string& device,
                   const std::vector<std::string>& devices) {
   if (std::find(devices.begin(), devices.end(), device) != devices.end()) return;
-  fail(ErrorCode::invalid_argument, "{}: expected a device of the list that `device` gives ({}), found '{}'",
-       option, fmt::join(devices, ", "), device);
+  fail(ErrorCode::invalid_argument, "{}: expected a device of those to use ({}), found '{}'", option,
+       fmt::join(devices, ", "), device);
 }
 
 }  // namespace
 
+void check_uses(const CompileOptions& options, const std::vector<std::string>& devices) {
+  for (const LayerRange& range : options.layers) check_listed("layers", range.device, devices);
+  for (const auto& [device, bytes] : options.memory) check_listed("memory", device, devices);
+}
+
 void check(const CompileOptions& options) {
   check_devices(options.devices);
-  std::vector<std::string> listed = options.devices;
-  if (listed.empty()) listed = backend::backend_names();  // whichever of them are there
-  for (const LayerRange& range : options.layers) check_listed("layers", range.device, listed);
-  for (const auto& [device, bytes] : options.memory) check_listed("memory", device, listed);
+  if (!options.devices.empty()) check_uses(options, options.devices);  // else make_devices() does
 }
 
 void check(const LoadOptions& options) {

@@ -1,6 +1,9 @@
 // What options may say, checked before anything is opened.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "ingot/llm.h"
 
 namespace ingot::api {
@@ -9,6 +12,8 @@ namespace ingot::api {
 /// not exist or is listed twice, one that `layers` or `memory` name and `devices` does not. What the other
 /// options name, exec::compile checks.
 void check(const CompileOptions& options);
+/// Errors: invalid_argument for a device that `layers` or `memory` name and that is none of these.
+void check_uses(const CompileOptions& options, const std::vector<std::string>& devices);
 /// The same of its compile options, and the number of sequences.
 void check(const LoadOptions& options);
 

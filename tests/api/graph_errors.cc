@@ -203,8 +203,8 @@ TEST_F(GraphErrors, CompileNamesWhatIsMissingOrOutOfRange) {
   EXPECT_EQ(with({.route = {{"gelu", -3}}}),
             "route: gelu: expected a threshold of at least 0 elements, found -3");
   EXPECT_THAT(with({.layers = {{.first = 3, .last = 1, .device = "cpu"}}}), testing::HasSubstr("found 3-1"));
-  EXPECT_THAT(with({.layers = {{.first = 0, .last = 1, .device = "cuda"}}}),
-              testing::HasSubstr("found 'cuda'"));
+  EXPECT_THAT(with({.layers = {{.first = 0, .last = 1, .device = "metal"}}}),
+              testing::HasSubstr("found 'metal'"));
   EXPECT_EQ(with({.memory = {{"cpu", -1}}}), "memory: cpu: expected at least 0 bytes, found -1");
   EXPECT_EQ(message_of([&] { g.set_layer(-1); }), "layer: expected 0 to 2147483647, found -1");
 }

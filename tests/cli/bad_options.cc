@@ -102,7 +102,7 @@ TEST_F(BadOption, NoDeviceIsLeft) {
   expect_run_refuses({"--device", "cuda,metal", "--strict"}, {"device", "strict"});
   for (const char* device : {"cuda", "metal"}) {
     if (has_device(device)) continue;
-    expect_run_refuses({"--device", device}, {"device", device, "this build has cpu"});
+    expect_run_refuses({"--device", device}, {"device", device, "this build has"});
   }
 }
 
@@ -110,7 +110,7 @@ TEST_F(BadOption, StrictRefusesADeviceThatIsMissing) {
   for (const char* device : {"cuda", "metal"}) {
     if (has_device(device)) continue;
     expect_run_refuses({"--device", std::string(device) + ",cpu", "--strict"},
-                       {"device", device, "this build has cpu", "strict"});
+                       {"device", device, "this build has", "strict"});
   }
 }
 
@@ -133,8 +133,8 @@ TEST_F(BadOption, Layers) {
   expect_run_refuses({"--layers", "0-1=cpu,1-1=cpu"}, {"layers", "overlap", "0-1 and 1-1"});
   expect_run_refuses({"--layers", "1=cpu", "--layers", "0-1=cpu"}, {"layers", "overlap", "1-1 and 0-1"});
   expect_run_refuses({"--layers", "0-2=cpu"}, {"layers", "0 to 1", "0-2"});
-  expect_run_refuses({"--layers", "0-1=toaster"}, {"layers", "(cpu)", "'toaster'"});
-  expect_run_refuses({"--layers", "0-1=cuda"}, {"layers", "(cpu)", "'cuda'"});
+  expect_run_refuses({"--layers", "0-1=toaster"}, {"layers", "cpu)", "'toaster'"});
+  expect_run_refuses({"--layers", "0-1=metal"}, {"layers", "cpu)", "'metal'"});  // known, and not here
 }
 
 TEST_F(BadOption, Memory) {
@@ -148,7 +148,7 @@ TEST_F(BadOption, Memory) {
   }
   expect_run_refuses({"--memory"}, {"--memory"});
   expect_run_refuses({"--memory", "cpu=8GiB,cpu=9GiB"}, {"--memory", "each device once", "cpu=9GiB"});
-  expect_run_refuses({"--memory", "toaster=8GiB"}, {"memory", "(cpu)", "'toaster'"});
+  expect_run_refuses({"--memory", "toaster=8GiB"}, {"memory", "cpu)", "'toaster'"});
 }
 
 TEST_F(BadOption, NoFuse) {
