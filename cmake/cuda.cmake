@@ -1,9 +1,13 @@
 # Finds the CUDA compiler. Sets INGOT_HAS_CUDA; without a compiler everything else builds.
 #
-# Newer devices than those that INGOT_CUDA_ARCHITECTURES names run the intermediate code of the oldest.
+# Newer devices than those that INGOT_CUDA_ARCHITECTURES names run its intermediate code, which must be of 9.0 or later:
+# what kernels may do on a device is decided by the device, from 9.0 on.
 
 set(INGOT_HAS_CUDA OFF)
 string(TOLOWER "${INGOT_CUDA}" INGOT_CUDA)
+if(NOT INGOT_CUDA MATCHES "^(auto|on|off)$")
+  message(FATAL_ERROR "INGOT_CUDA: expected auto, on or off, found '${INGOT_CUDA}'")
+endif()
 if(NOT INGOT_CUDA STREQUAL "off")
   find_program(INGOT_NVCC nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
   if(INGOT_NVCC)

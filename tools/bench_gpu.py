@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Checkpoint: the types it is measured in.
 MODELS = {"qwen3-0.6b": ["bf16"], "llama-1b": ["bf16", "q8_0", "q4_k"], "llama-8b": ["bf16", "q8_0", "q4_k"]}
 PROMPTS = (512, 4096)
-# What this stage asks for, of an H200: share of bandwidth in decode, TFLOP/s in prefill, seconds to the first token.
+# The floors for an H200: share of bandwidth in decode, TFLOP/s in prefill, seconds to the first token.
 FLOORS = {("llama-8b bf16", "decode_share"): 0.55, ("llama-1b bf16", "decode_share"): 0.40,
           ("llama-8b bf16", "prefill_tflops"): 300, ("llama-8b bf16", "first_token_s"): 2.5}
 
@@ -89,6 +89,7 @@ def figures(entry):
 
 
 def check_floors(models):
+    all_met = True
     found = {entry["model"]: figures(entry) for entry in models}
     for (model, figure), floor in FLOORS.items():
         if model not in found:
@@ -96,6 +97,8 @@ def check_floors(models):
         value = found[model][figure]
         meets = value <= floor if figure == "first_token_s" else value >= floor
         say(f"{model}: {figure} {value:.3g}, asked {floor:g}: {'met' if meets else 'NOT MET'}")
+        all_met = all_met and meets
+    return all_met
 
 
 def machine_name(device):
@@ -147,10 +150,12 @@ def main():
     finally:
         if not args.models:
             shutil.rmtree(folder)
-    check_floors(result["models"])
+    all_met = check_floors(result["models"])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     say(f"written: {out}")
+    if not all_met:
+        raise SystemExit("bench_gpu: a floor is not met")
 
 
 START = time.monotonic()

@@ -34,6 +34,7 @@ if [ -n "$failed" ]; then
   grep -v -E '^\[ +(RUN|OK) +\]' $build/tests.log | tail -n 200
   fail "tests failed: $build/tests.log"
 fi
+if ! grep -q 'PASSED  \] [1-9]' $build/tests.log; then fail "no test ran: $build/tests.log"; fi
 if grep -q SKIPPED $build/tests.log; then fail "tests were skipped: $build/tests.log has the reason"; fi
 
 [ -n "$sanitize" ] || exit 0
@@ -44,7 +45,8 @@ check() {
   local tool=$1 op=$2 log=build/gpu/$1-$2.log steps='*'
   case $tool-$op in racecheck-linear*) steps=GeneratedTokens ;; esac
   if compute-sanitizer --tool "$tool" --error-exitcode 7 --print-limit 20 build/gpu/bin/test_gpu \
-    --gtest_filter="All/GpuCases.${steps}EqualTheReference/$op" --gtest_brief=1 >"$log" 2>&1; then
+    --gtest_filter="All/GpuCases.${steps}EqualTheReference/$op" --gtest_brief=1 >"$log" 2>&1 &&
+    grep -q 'PASSED  \] [1-9]' "$log" && ! grep -q SKIPPED "$log"; then
     echo "$tool $op: clean"
   else
     echo "$tool $op: FAILED"

@@ -140,8 +140,8 @@ BenchResult LLM::bench(const BenchOptions& options) {
 
   Feeder feeder(stepper, prompt + generate, impl_->info.vocab);
   feeder.prefill(std::min(prompt, stepper.limits().prefill_tokens));  // warms the page cache and the threads
-  feeder.decode(prompt, 1);
-  feeder.decode(prompt, 1);  // a device that records steps has recorded this one now
+  feeder.decode(prompt,
+                std::min<int64_t>(generate, 8));  // a device that records steps has recorded these now
   Samples prefill;
   Samples decode;
   std::string prefill_unit;

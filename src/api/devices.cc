@@ -45,8 +45,12 @@ Devices make_devices(const CompileOptions& options) {
             name, {.threads = options.threads, .pin = options.pin, .cap_threads = true}));
         continue;
       } catch (const Error& error) {
-        // A driver or device that is not there; anything else is the caller's to hear.
-        if (error.code() != ErrorCode::unsupported && error.code() != ErrorCode::not_found) throw;
+        // A driver or device that is not there, or one that nobody asked for and that others fill; anything
+        // else is the caller's to hear.
+        const bool is_absent = error.code() == ErrorCode::unsupported || error.code() == ErrorCode::not_found;
+        const bool is_of_no_use =
+            error.code() == ErrorCode::out_of_memory || error.code() == ErrorCode::device_failed;
+        if (!is_absent && !(is_automatic && !options.strict && is_of_no_use)) throw;
         // A machine without the device is no news where nobody asked for it.
         if (is_automatic && error.code() == ErrorCode::not_found) continue;
         reason = error.what();

@@ -1,11 +1,11 @@
 #include "exec/runner.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <optional>
 
+#include "backend/slice_ids.h"
 #include "base/check.h"
 
 namespace ingot::exec {
@@ -32,12 +32,6 @@ size_t result_count(const graph::Graph& graph, Value op) {
 using Clock = std::chrono::steady_clock;
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
-
-/// Numbers for Slice::id, of all runners: a backend may serve several.
-uint64_t next_slice_ids(size_t count) {
-  static std::atomic<uint64_t> next{1};
-  return next.fetch_add(count);
 }
 
 }  // namespace
@@ -305,7 +299,9 @@ void Runner::make_slices(Bound& bound) const {
       bound.slices.push_back(std::move(slice));
     }
     ++bound.slices.back().launches;
-    bound.is_recorded |= devices_[static_cast<size_t>(device)].backend->limits().records_slices;
+    // Steps of prompts seldom have the size of another.
+    bound.is_recorded |= bound.plan->step == backend::StepClass::decode &&
+                         devices_[static_cast<size_t>(device)].backend->limits().records_slices;
   }
   for (; transfer < transfers.size(); ++transfer) {
     const bool is_last = !bound.slices.empty() && transfers[transfer].to == host_ &&
@@ -451,18 +447,22 @@ void Runner::move(const Bound& bound, size_t transfer) {
   statistics_.bytes_moved += bytes;
 }
 
+/// Where the fed input comes from: the step before, or the host.
+void Runner::aim_feed(Bound& bound, bool feed) const {
+  Bound::Slice& slice = bound.slices.front();
+  const auto in = std::find(slice.in.begin(), slice.in.end(), bound.feed->in) - slice.in.begin();
+  slice.copies_in[static_cast<size_t>(in)].from = feed ? feed_.data() : bound.copies[bound.feed->in].from;
+}
+
 uint64_t Runner::submit(Bound& bound, size_t index_of_slice, bool feed) {
   Bound::Slice& slice = bound.slices[index_of_slice];
   uint64_t id = 0;
   if (bound.is_recorded) {
     const auto [entry, is_new] = bound.ids.try_emplace(bound.dims.values);
-    if (is_new) entry->second = next_slice_ids(2 * bound.slices.size());
+    if (is_new) entry->second = backend::take_slice_ids(2 * bound.slices.size());
     id = entry->second + index_of_slice + (feed ? bound.slices.size() : 0);
   }
-  if (bound.feed) {
-    const auto in = std::find(slice.in.begin(), slice.in.end(), bound.feed->in) - slice.in.begin();
-    slice.copies_in[static_cast<size_t>(in)].from = feed ? feed_.data() : bound.copies[bound.feed->in].from;
-  }
+  if (bound.feed) aim_feed(bound, feed);
   const size_t out = slice.out.size() + (bound.feed ? 1 : 0);
   DeviceState& device = devices_[static_cast<size_t>(slice.device)];
   device.is_busy = true;
@@ -525,6 +525,7 @@ void Runner::profile(size_t plan, const graph::DimValues& dims, std::span<double
                      std::span<double> transfer_us) {
   wait_for_others(-1);
   Bound& bound = prepare(plan, dims, 0);
+  if (bound.feed) aim_feed(bound, false);
   INGOT_CHECK(launch_us.size() == bound.launches.size(), "{} times for {} launches", launch_us.size(),
               bound.launches.size());
   INGOT_CHECK(transfer_us.empty() || transfer_us.size() == bound.copies.size(), "{} times for {} transfers",

@@ -121,6 +121,7 @@ class Runner {
   std::unique_ptr<Bound> make_bound(std::shared_ptr<const Plan> plan, int frame);
   void make_slices(Bound& bound) const;
   void find_feed(Bound& bound);
+  void aim_feed(Bound& bound, bool feed) const;
   void add_operands(Bound& bound, const PlannedLaunch& planned);
   void bind(Bound& bound, const graph::DimValues& dims) const;
   Bound& prepare(size_t plan, const graph::DimValues& dims, int frame);

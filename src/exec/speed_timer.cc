@@ -7,6 +7,7 @@
 #include <cmath>
 #include <deque>
 
+#include "backend/slice_ids.h"
 #include "exec/plan.h"
 
 namespace ingot::exec {
@@ -285,7 +286,7 @@ double SpeedTimer::typical_us(const Graph& graph, Chain& chain) {
   grow(std::max(sets, apart));
   uint64_t id = 0;
   if (records) {
-    id = next_id_++;
+    id = backend::take_slice_ids(1);
     submit_us(chain, 0, sets, id);  // as it comes, the first time
     submit_us(chain, 0, sets, id);  // recorded
   }

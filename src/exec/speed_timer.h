@@ -59,7 +59,6 @@ class SpeedTimer {
   PooledBuffer scratch_;  // written
   PooledBuffer workspace_;
   PooledBuffer host_;  // of transfers
-  uint64_t next_id_ = 1;
 };
 
 }  // namespace ingot::exec

@@ -204,7 +204,8 @@ std::span<const Delivery> Engine::step() {
     if (scheduled_.empty()) return deliveries_;
     launch(step, false);
   }
-  if (can_run_ahead()) run_ahead();
+  // After an error two may still be in flight.
+  if (in_flight_ == 1 && can_run_ahead()) run_ahead();
   land();
   return deliveries_;
 }

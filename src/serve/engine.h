@@ -57,7 +57,7 @@ class Engine {
   /// are valid until the next call; empty when a prompt needs more steps, or when nothing runs (see idle()).
   std::span<const Delivery> step();
   bool idle() const;
-  /// Whether the next step is a prefill step.
+  /// Whether a prompt waits: once what is in flight has landed, the next step is a prefill step.
   bool prefill_waits() const;
 
   Stepper& stepper() { return stepper_; }

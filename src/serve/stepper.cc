@@ -199,8 +199,10 @@ Tensor Stepper::run(StepClass step, std::span<const StepSequence> sequences) {
 }
 
 exec::Runner::Started Stepper::start(StepClass step, std::span<const StepSequence> sequences, bool feed) {
-  frame_ = (frame_ + 1) % runner_->frames();
-  return start_in(frame_, step, sequences, feed);
+  const int next = (frame_ + 1) % runner_->frames();
+  const exec::Runner::Started started = start_in(next, step, sequences, feed);
+  frame_ = next;  // not after an error: the step before may still read its own
+  return started;
 }
 
 Tensor Stepper::finish(const exec::Runner::Started& started) {

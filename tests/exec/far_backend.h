@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "base/check.h"
 
 namespace ingot::exec {
 
@@ -52,8 +53,13 @@ class FarBackend final : public backend::Backend {
     launches_ += slice.launches.size();
     return cpu_.submit(slice);
   }
-  void wait(uint64_t ticket) override { cpu_.wait(ticket); }
+  void wait(uint64_t ticket) override {
+    if (waits_fail) fail(ErrorCode::device_failed, "{}: lost", name_);
+    cpu_.wait(ticket);
+  }
   void synchronize() override {}
+
+  bool waits_fail = false;  // as on a device that is lost while it works
 
   size_t launches() const { return launches_; }
   size_t copies() const { return copies_; }

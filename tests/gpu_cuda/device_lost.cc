@@ -1,9 +1,9 @@
 // A kernel that traps takes the device from the process: every call says so from then on, and work on the CPU
 // goes on with the same bits. In a child process, since there is no way back.
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <functional>
 
 #include "backend/cuda/cuda_backend.h"
@@ -25,6 +25,9 @@ std::string failure_of(const std::function<void()>& call) {
   return {};
 }
 
+/// What the child leaves with once it has checked everything: one that skipped or ran nothing leaves with 0.
+constexpr int kAllChecked = 42;
+
 class GpuDeviceLost : public OnGpu<> {};
 
 TEST_F(GpuDeviceLost, ByATrapIsReportedAndSurvivedByTheCpu) {
@@ -38,7 +41,7 @@ TEST_F(GpuDeviceLost, ByATrapIsReportedAndSurvivedByTheCpu) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status);
-  EXPECT_EQ(WEXITSTATUS(status), 0) << "the child's output is above";
+  EXPECT_EQ(WEXITSTATUS(status), kAllChecked) << "the child's output is above";
 }
 
 /// Run by the test above.
@@ -72,6 +75,9 @@ TEST_F(GpuDeviceLost, DISABLED_InThisProcess) {
   EXPECT_NE(failure_of([&] { logits_of_first(stepper, {world.first}); }), "");
 
   EXPECT_TRUE(same_bits(world.logits(*cpu, limits, {world.first}), expected));
+  if (HasFailure()) return;
+  std::fflush(nullptr);
+  ::_exit(kAllChecked);
 }
 
 }  // namespace

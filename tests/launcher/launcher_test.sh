@@ -111,6 +111,7 @@ a_gpu_is_built_for() {
   expect_line "$(CAPABILITY=9.0 steps run)" 'configure: * -DINGOT_CUDA=auto -DINGOT_CUDA_ARCHITECTURES=90a-real'
   expect_line "$(CAPABILITY=8.6 steps run)" 'configure: * -DINGOT_CUDA=auto -DINGOT_CUDA_ARCHITECTURES=86-real'
   expect_line "$(CAPABILITY='[N/A]' steps run)" 'configure: * -DINGOT_CUDA=off'
+  expect_line "$(CAPABILITY=7.5 steps run)" 'configure: * -DINGOT_CUDA=off'
 }
 
 second_start_only_runs() {

@@ -120,5 +120,24 @@ TEST_F(RunAhead, ACacheThatIsFullSaysSoAtTheSameTokenAsOnTheCpu) {
   EXPECT_EQ(tokens_until_full(far_), tokens_until_full(cpu_));
 }
 
+TEST_F(RunAhead, StepsAfterAnErrorStartNothingMoreThanWhatIsInFlight) {
+  Engine expected(model_, cpu_, kLimits);
+  Engine engine(model_, far_, kLimits);
+  Tokens of_cpu;
+  Tokens of_far;
+  expected.add(request(1, 5, 12));
+  engine.add(request(1, 5, 12));
+  step(engine, of_far);  // the prompt
+  step(engine, of_far);
+  far_.waits_fail = true;
+  const uint64_t started = engine.stepper().statistics().steps;
+  for (int i = 0; i < 3; ++i) EXPECT_THROW(step(engine, of_far), Error);
+  EXPECT_LE(engine.stepper().statistics().steps, started + 1);
+  far_.waits_fail = false;
+  while (!engine.idle()) step(engine, of_far);
+  while (!expected.idle()) step(expected, of_cpu);
+  EXPECT_EQ(of_far, of_cpu);
+}
+
 }  // namespace
 }  // namespace ingot::serve

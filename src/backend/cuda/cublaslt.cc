@@ -12,7 +12,6 @@ namespace ingot::cuda {
 struct CublasLt::Library {
   decltype(&cublasLtCreate) create = nullptr;
   decltype(&cublasLtDestroy) destroy = nullptr;
-  decltype(&cublasLtGetVersion) version = nullptr;
   decltype(&cublasLtMatmul) matmul = nullptr;
   decltype(&cublasLtMatmulAlgoGetHeuristic) get_heuristic = nullptr;
   decltype(&cublasLtMatmulAlgoCheck) check_algorithm = nullptr;
@@ -92,7 +91,6 @@ CublasLt::Library::Library() {
   void* library = open_library();
   find(library, "cublasLtCreate", create);
   find(library, "cublasLtDestroy", destroy);
-  find(library, "cublasLtGetVersion", version);
   find(library, "cublasLtMatmul", matmul);
   find(library, "cublasLtMatmulAlgoGetHeuristic", get_heuristic);
   find(library, "cublasLtMatmulAlgoCheck", check_algorithm);
@@ -138,10 +136,6 @@ CublasLt::CublasLt(PooledBuffer workspace)
 
 CublasLt::~CublasLt() {
   if (handle_ != nullptr) static_cast<void>(library_->destroy(handle_));
-}
-
-size_t CublasLt::version() const {
-  return library_->version();
 }
 
 const std::optional<cublasLtMatmulAlgo_t>& CublasLt::algorithm(const MatrixProduct& product) {

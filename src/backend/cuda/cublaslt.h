@@ -51,8 +51,6 @@ class CublasLt {
   bool supports(const MatrixProduct& product);
   /// Enqueues the product. Only for products that are supported. Errors: device_failed.
   void multiply(const MatrixProduct& product, cudaStream_t stream);
-  /// The library's version: 130000 is 13.0.
-  size_t version() const;
 
  private:
   struct Library;

@@ -19,6 +19,8 @@ using Clock = std::chrono::steady_clock;
 // Set aside for what CUDA itself allocates as it goes: kernels' code, captured graphs, local memory.
 constexpr size_t kReservedBytes = size_t{512} << 20;
 constexpr int kLeastCapability = 80;
+// The first in the order of CUDA, which honours CUDA_VISIBLE_DEVICES, and which threads have without asking.
+constexpr int kDevice = 0;
 
 /// Opens the device. Errors: those of CudaBackend.
 Gpu open_device(int device) {
@@ -73,11 +75,10 @@ backend::Limits limits_of(int device, const Gpu& gpu) {
 
 /// Device memory, or pinned memory of the host.
 DeviceMemory cuda_memory(const CudaOptions& options, bool is_host) {
-  return {.allocate = [device = options.device, refuse = options.refuse_allocation,
-                       is_host](size_t bytes) -> void* {
+  return {.allocate = [refuse = options.refuse_allocation, is_host](size_t bytes) -> void* {
             if (refuse && refuse(bytes)) return nullptr;
             void* data = nullptr;
-            check_cuda(cudaSetDevice(device), "cudaSetDevice");
+            check_cuda(cudaSetDevice(kDevice), "cudaSetDevice");
             const cudaError_t status =
                 is_host ? cudaHostAlloc(&data, bytes, cudaHostAllocMapped) : cudaMalloc(&data, bytes);
             if (status == cudaErrorMemoryAllocation) {
@@ -96,20 +97,21 @@ DeviceMemory cuda_memory(const CudaOptions& options, bool is_host) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(CudaOptions options)
+CudaBackend::CudaBackend(CudaOptions options) : CudaBackend(std::move(options), Clock::now()) {}
+
+CudaBackend::CudaBackend(CudaOptions options, Clock::time_point started)
     : options_(std::move(options)),
-      started_(Clock::now()),
-      gpu_(open_device(options_.device)),
-      limits_(limits_of(options_.device, gpu_)),
+      gpu_(open_device(kDevice)),
+      limits_(limits_of(kDevice, gpu_)),
       stream_(make_stream()),
       memory_({}, cuda_memory(options_, false)),
       host_memory_({}, cuda_memory(options_, true)),
       imports_(std::make_shared<Imports>()) {
   gpu_.stream = stream_.get();
   cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
-  uploads_ = std::make_unique<Uploads>(options_.device, Uploads::default_threads(),
+  uploads_ = std::make_unique<Uploads>(kDevice, Uploads::default_threads(),
                                        [this](size_t bytes) { return host_memory_.acquire(bytes); });
-  creation_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - started_).count();
+  creation_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - started).count();
 }
 
 CudaBackend::~CudaBackend() = default;
@@ -149,6 +151,8 @@ std::shared_ptr<const void> CudaBackend::import_host(const void* data, size_t by
   if (auto found = imports_->find(data, bytes)) return found;
   PooledBuffer buffer = allocate(std::max<size_t>(bytes, 1));
   void* device = buffer.data();
+  // The block may have been in use on the stream, which the uploads do not wait for.
+  check(cudaStreamSynchronize(stream_.get()), "kernels");
   // The bytes on the host may go when the import does: then none may be on their way.
   auto import = imports_->add(data, bytes, std::move(buffer), [uploads = uploads_.get()] {
     try {
@@ -213,18 +217,26 @@ void CudaBackend::enqueue(const backend::Slice& slice) {
   }
 }
 
-uint64_t CudaBackend::submit(const backend::Slice& slice) {
+/// Runs what may throw, and finds out whether the device is lost where it does: an error may tell what an
+/// earlier kernel did.
+template <class F>
+auto CudaBackend::guarded(const F& run) {
   require_alive();
-  uploads_->wait();
   try {
-    recordings_.run(slice.id, stream_.get(), [&] { enqueue(slice); });
-    return tickets_.issue(stream_.get());
+    return run();
   } catch (const Error&) {
-    // A launch may report what an earlier kernel did: only the stream knows whether the device is lost.
-    check(cudaStreamQuery(stream_.get()) == cudaErrorNotReady ? cudaSuccess : cudaStreamQuery(stream_.get()),
-          "submit");
+    const cudaError_t status = cudaStreamQuery(stream_.get());
+    if (status != cudaErrorNotReady) check(status, "kernels");
     throw;
   }
+}
+
+uint64_t CudaBackend::submit(const backend::Slice& slice) {
+  return guarded([&] {
+    uploads_->wait();
+    recordings_.run(slice.id, stream_.get(), [&] { enqueue(slice); });
+    return tickets_.issue(stream_.get());
+  });
 }
 
 void CudaBackend::wait(uint64_t ticket) {
@@ -234,14 +246,28 @@ void CudaBackend::wait(uint64_t ticket) {
 }
 
 void CudaBackend::synchronize() {
-  require_alive();
-  uploads_->wait();
-  check(cudaStreamSynchronize(stream_.get()), "kernels");
+  guarded([&] {
+    uploads_->wait();
+    check(cudaStreamSynchronize(stream_.get()), "kernels");
+  });
+}
+
+backend::Peaks CudaBackend::measure_peaks() {
+  return guarded([&] { return peaks_of_device(); });
+}
+
+backend::Overheads CudaBackend::measure_overheads() {
+  return guarded([&] { return overheads_of_device(); });
 }
 
 void CudaBackend::profile(const backend::Slice& slice, std::span<double> launch_us) {
-  require_alive();
-  uploads_->wait();
+  guarded([&] {
+    uploads_->wait();
+    profile_alone(slice, launch_us);
+  });
+}
+
+void CudaBackend::profile_alone(const backend::Slice& slice, std::span<double> launch_us) {
   // Recorded with an event between any two launches, so that the host's time to launch them is in none.
   // Events take time of their own: what lies between pairs of them with nothing in between.
   constexpr size_t kPairs = 9;

@@ -1,9 +1,10 @@
 // The CUDA backend: one NVIDIA GPU with its stream, memory and kernels.
 //
-// Everything runs on one stream, in order: hence the pool may hand out a block again while work that used it
-// is still in flight. A slice that comes again with the same id is captured as a CUDA graph and replayed from
-// then on. An error that CUDA cannot recover from marks the device lost: every later call throws
-// device_failed, and nothing else of the process is concerned. Used by one thread at a time.
+// Everything runs on one stream, in order, but uploads, which wait for it: hence the pool may hand out a
+// block again while work that used it is still in flight. A slice that comes again with the same id is
+// captured as a CUDA graph and replayed from then on. An error that CUDA cannot recover from marks the device
+// lost: every later call throws device_failed, and nothing else of the process is concerned. Used by one
+// thread at a time.
 #pragma once
 
 #include <chrono>
@@ -23,7 +24,6 @@ namespace ingot::cuda {
 class CublasLt;
 
 struct CudaOptions {
-  int device = 0;  // in the order of CUDA, which honours CUDA_VISIBLE_DEVICES
   /// Tests: asked before every allocation of device or pinned memory; true refuses it.
   std::function<bool(size_t bytes)> refuse_allocation = {};
 };
@@ -59,13 +59,18 @@ class CudaBackend final : public backend::Backend {
   RecordingStatistics recording_statistics() const { return recordings_.statistics(); }
 
  private:
+  CudaBackend(CudaOptions options, std::chrono::steady_clock::time_point started);
   void require_alive() const;
   /// Throws for a status that is no success; marks the device lost where CUDA says it is.
   void check(cudaError_t status, std::string_view what);
   void enqueue(const backend::Slice& slice);
+  template <class F>
+  auto guarded(const F& run);
+  void profile_alone(const backend::Slice& slice, std::span<double> launch_us);
+  backend::Peaks peaks_of_device();
+  backend::Overheads overheads_of_device();
 
   CudaOptions options_;
-  std::chrono::steady_clock::time_point started_;
   double creation_ms_ = 0;
   Gpu gpu_;
   backend::Limits limits_;

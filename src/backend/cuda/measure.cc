@@ -56,14 +56,15 @@ double host_us(int repeats, const std::function<void()>& call) {
 
 }  // namespace
 
-backend::Peaks CudaBackend::measure_peaks() {
-  require_alive();
+backend::Peaks CudaBackend::peaks_of_device() {
   backend::Peaks peaks;
   const cudaStream_t stream = stream_.get();
+  size_t free = 0;  // a model may be loaded
+  size_t total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   {
     // Far more than the second-level cache holds.
-    const size_t bytes =
-        std::min<size_t>(size_t{4} << 30, static_cast<size_t>(limits_.memory_bytes) / 8) / 16 * 16;
+    const size_t bytes = std::min<size_t>(size_t{4} << 30, free / 2) / 16 * 16;
     const PooledBuffer data = allocate(bytes);
     zero(data.data(), bytes);
     const double ms = device_ms(stream, 5, [&] { run_read(gpu_, data.data(), bytes, data.data()); });
@@ -72,30 +73,29 @@ backend::Peaks CudaBackend::measure_peaks() {
     const double multiply_ms = device_ms(stream, 5, [&] { flops = run_multiply_add(gpu_, data.data()); });
     peaks.f32_gflops = flops / multiply_ms * 1e-6;
   }
-  constexpr int64_t kWidth = 8192;
-  const PooledBuffer a = allocate(kWidth * kWidth * 2);
-  const PooledBuffer b = allocate(kWidth * kWidth * 2);
-  const PooledBuffer c = allocate(kWidth * kWidth * 4);
-  run_random_bf16(gpu_, a.data(), kWidth * kWidth);
-  run_random_bf16(gpu_, b.data(), kWidth * kWidth);
+  const int64_t width = free > (size_t{2} << 30) ? 8192 : 2048;
+  const PooledBuffer a = allocate(static_cast<size_t>(width * width * 2));
+  const PooledBuffer b = allocate(static_cast<size_t>(width * width * 2));
+  const PooledBuffer c = allocate(static_cast<size_t>(width * width * 4));
+  run_random_bf16(gpu_, a.data(), width * width);
+  run_random_bf16(gpu_, b.data(), width * width);
   const double ms = device_ms(stream, 5, [&] {
     cublaslt_->multiply({.x = a.data(),
                          .weight = b.data(),
                          .dtype = DType::bf16,
-                         .rows = kWidth,
-                         .in = kWidth,
-                         .out = kWidth,
-                         .x_stride = kWidth,
+                         .rows = width,
+                         .in = width,
+                         .out = width,
+                         .x_stride = width,
                          .sums = static_cast<float*>(c.data()),
-                         .stride = kWidth},
+                         .stride = width},
                         stream);
   });
-  peaks.matrix16_gflops = 2.0 * kWidth * kWidth * kWidth / ms * 1e-6;
+  peaks.matrix16_gflops = 2.0 * static_cast<double>(width * width * width) / ms * 1e-6;
   return peaks;
 }
 
-backend::Overheads CudaBackend::measure_overheads() {
-  require_alive();
+backend::Overheads CudaBackend::overheads_of_device() {
   backend::Overheads overheads;
   const cudaStream_t stream = stream_.get();
   overheads.creation_ms = creation_ms_;

@@ -46,7 +46,7 @@ class Tickets {
  public:
   /// A number for all that the stream has by now.
   uint64_t issue(cudaStream_t stream);
-  /// The event of a ticket; null where it is long done.
+  /// The event of a ticket, or of a later one where it is gone; null before any was issued.
   cudaEvent_t event(uint64_t ticket) const;
 
  private:

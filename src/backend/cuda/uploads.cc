@@ -52,6 +52,7 @@ void Uploads::add(void* to, const void* from, size_t bytes) {
   if (workers_.empty()) start();
   {
     const std::lock_guard lock(mutex_);
+    if (unfinished_ == 0) started_ = Clock::now();
     statistics_.bytes += bytes;
     for (size_t done = 0; done < bytes; done += kPieceBytes) {
       waiting_.push_back({.to = static_cast<std::byte*>(to) + done,
@@ -71,7 +72,6 @@ void Uploads::start() {
     staging.emplace_back(std::move(first), staging_(kPieceBytes));
   }
   ending_ = false;
-  started_ = Clock::now();
   for (auto& [first, second] : staging) {
     workers_.emplace_back([this, first = std::move(first), second = std::move(second)]() mutable {
       work(std::move(first), std::move(second));
@@ -93,15 +93,18 @@ void Uploads::work(PooledBuffer first, PooledBuffer second) {
     {
       const std::lock_guard lock(mutex_);
       unfinished_ -= pieces;
+      if (unfinished_ == 0 && pieces > 0)
+        statistics_.seconds += std::chrono::duration<double>(Clock::now() - started_).count();
       if (error != nullptr && error_ == nullptr) error_ = std::move(error);
     }
     changed_.notify_all();
   };
   Piece piece{};
   bool has_piece = false;
+  Stream stream;
   try {
     check_cuda(cudaSetDevice(device_), "cudaSetDevice");
-    const Stream stream = make_stream();
+    stream = make_stream();
     std::pair<std::byte*, Event> buffers[] = {{static_cast<std::byte*>(first.data()), make_event()},
                                               {static_cast<std::byte*>(second.data()), make_event()}};
     size_t turn = 0;
@@ -124,13 +127,18 @@ void Uploads::work(PooledBuffer first, PooledBuffer second) {
     }
     check_cuda(cudaStreamSynchronize(stream.get()), "upload of weights");
   } catch (...) {
+    // What is still on its way must not find its places given to others.
+    if (stream) static_cast<void>(cudaStreamSynchronize(stream.get()));
     finish(has_piece ? 1 : 0, std::current_exception());
     while (next(piece)) finish(1);  // nobody may wait for pieces that will not come
   }
 }
 
 void Uploads::wait() {
-  if (workers_.empty()) return;
+  if (workers_.empty()) {
+    if (error_ != nullptr) std::rethrow_exception(error_);
+    return;
+  }
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return unfinished_ == 0; });
@@ -139,8 +147,7 @@ void Uploads::wait() {
   changed_.notify_all();
   for (std::thread& worker : workers_) worker.join();
   workers_.clear();
-  statistics_.seconds += std::chrono::duration<double>(Clock::now() - started_).count();
-  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
+  if (error_ != nullptr) std::rethrow_exception(error_);
 }
 
 backend::ImportStatistics Uploads::statistics() const {

@@ -2,7 +2,7 @@
 //
 // A few threads of the host copy pieces of the file (which may come from the disk) into staging buffers of
 // their own, from where the device's copy engine takes them on a stream of that thread while the next piece
-// is copied. The threads and the staging end with the last piece. Thread safety: one caller; the threads are
+// is copied. The threads and the staging end with wait(). Thread safety: one caller; the threads are
 // its own.
 #pragma once
 
@@ -39,7 +39,8 @@ class Uploads {
 
   /// Begins to copy; both places stay as they are until wait(). Errors: out_of_memory for the staging.
   void add(void* to, const void* from, size_t bytes);
-  /// Returns when everything that was added is on the device. Errors: device_failed.
+  /// Returns when everything that was added is on the device. Errors: device_failed; from then on at every
+  /// call, since nobody knows what is missing.
   void wait();
   backend::ImportStatistics statistics() const;
 

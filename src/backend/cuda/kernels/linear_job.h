@@ -62,7 +62,6 @@ class Workspace {
     return reinterpret_cast<T*>(piece);
   }
   size_t bytes() const { return bytes_; }
-  bool only_counts() const { return base_ == nullptr; }
 
  private:
   static constexpr int64_t kAlignment = 256;

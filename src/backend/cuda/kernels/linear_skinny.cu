@@ -167,6 +167,8 @@ bool launch(const Gpu& gpu, const SkinnyArguments& arguments) {
 template <DType kType, int kHalves, int kColumns, int kStages>
 void launch_deep(const Gpu& gpu, const SkinnyArguments& arguments) {
   if (launch<kType, kHalves, kColumns, kStages>(gpu, arguments)) return;
+  // What the least device has room for.
+  static_assert(Shape<kHalves, kColumns, 2>::kBytes + (3 << 10) <= (99 << 10));
   launch<kType, kHalves, kColumns, 2>(gpu, arguments);
 }
 
