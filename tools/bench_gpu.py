@@ -60,10 +60,12 @@ def make_models(args, folder):
 
 
 def first_token(args, path):
-    """Seconds from the start of the process, with the file in the page cache."""
+    """Seconds from the start of the process, with the file in the page cache, and GB/s of the weights on their way."""
     found = output_of([args.ingot, "run", "Once upon a time", "-m", path, "--device", args.device, "--context", "4096", "-n", "2",
-                       "--temperature", "0", "--ignore-eos"]).stderr
-    return float(re.search(r"first token ([0-9.]+) s", found).group(1))
+                       "--temperature", "0", "--ignore-eos", "--stats=json"]).stderr
+    pool = json.loads(found[found.index("{"):])["pools"][0]
+    gbps = pool["weight_bytes"] / pool["weight_seconds"] * 1e-9 if pool["weight_seconds"] else None
+    return float(re.search(r"first token ([0-9.]+) s", found).group(1)), gbps
 
 
 def bench(args, name, path):
@@ -77,7 +79,9 @@ def bench(args, name, path):
         say(f"{name}, prompt {prompt}: prefill {prefill['tokens_per_second']:.0f} tok/s, "
             f"{prefill['achieved'] / 1e3:.1f} T{prefill['unit'][1:]} ({prefill['share_of_limit']:.0%}); decode "
             f"{decode['tokens_per_second']:.1f} tok/s, {decode['achieved']:.0f} GB/s ({decode['share_of_limit']:.0%})")
-    entry["first_token_s"] = [first_token(args, path) for _ in range(3)]
+    starts = [first_token(args, path) for _ in range(3)]
+    entry["first_token_s"] = [seconds for seconds, _ in starts]
+    entry["weights_gbps"] = [gbps for _, gbps in starts]
     say(f"{name}: first token after {', '.join(f'{s:.2f}' for s in entry['first_token_s'])} s")
     return entry
 
