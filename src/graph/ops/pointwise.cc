@@ -1,5 +1,7 @@
 #include "graph/ops/pointwise.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "graph/ops/add.h"
 #include "graph/ops/gelu.h"
@@ -36,6 +38,17 @@ std::optional<Kind> pointwise_kind_of(const Op& op) {
   if (op.name() == "silu") return Kind::silu;
   if (op.name() != "gelu") return std::nullopt;
   return static_cast<const GeluOp&>(op).kind() == GeluKind::erf ? Kind::gelu_erf : Kind::gelu_tanh;
+}
+
+bool are_trailing_parts(std::span<const TensorType> inputs, const TensorType& output) {
+  return std::all_of(inputs.begin(), inputs.end(), [&](const TensorType& input) {
+    const int rank = input.rank();
+    if (rank > output.rank()) return false;
+    for (int i = 1; i <= rank; ++i) {
+      if (input.dim(-i) != output.dim(-i)) return false;
+    }
+    return true;
+  });
 }
 
 PointwiseOp::PointwiseOp(int inputs, std::vector<PointwiseStep> steps)

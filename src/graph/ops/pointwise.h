@@ -20,6 +20,10 @@ bool is_binary(PointwiseStep::Kind kind);
 /// The kind that an op is; none where the op is not point-wise.
 std::optional<PointwiseStep::Kind> pointwise_kind_of(const Op& op);
 
+/// Whether every input is of the output's shape or a trailing part of it, as kernels of one loop need: a step
+/// that nothing reads may be wider than the output.
+bool are_trailing_parts(std::span<const TensorType> inputs, const TensorType& output);
+
 class PointwiseOp final : public FusedOp {
  public:
   /// The most inputs and steps: kernels keep a block of each in the first-level cache.

@@ -107,15 +107,7 @@ namespace ingot::cpu {
 HWY_EXPORT(pointwise);
 
 bool supports_pointwise(const backend::KernelQuery& query) {
-  // A step that nothing reads may be wider than the output.
-  return std::all_of(query.inputs.begin(), query.inputs.end(), [&](const graph::TensorType& input) {
-    const int rank = input.rank();
-    if (rank > query.output.rank()) return false;
-    for (int i = 1; i <= rank; ++i) {
-      if (input.dim(-i) != query.output.dim(-i)) return false;
-    }
-    return true;
-  });
+  return graph::are_trailing_parts(query.inputs, query.output);
 }
 
 void launch_pointwise(backend::Backend& backend, const backend::Launch& launch) {

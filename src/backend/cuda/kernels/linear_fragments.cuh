@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "backend/cuda/kernels/async_copies.cuh"
 #include "backend/cuda/kernels/gpu.h"
 #include "ingot/dtype.h"
 
@@ -43,17 +44,6 @@ __device__ inline void copy_weights(uint32_t to, const void* from, int bytes, ui
 /// The same through the first-level cache, for rows that every warp reads.
 __device__ inline void copy_inputs(uint32_t to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
-}
-
-/// Ends a group of copies.
-__device__ inline void commit_copies() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-/// Waits until at most `kPending` groups of this thread are under way.
-template <int kPending>
-__device__ inline void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 __device__ inline uint4 load_piece(uint32_t from) {
