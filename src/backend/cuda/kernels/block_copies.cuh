@@ -4,6 +4,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include "backend/cuda/kernels/async_copies.cuh"
+
 namespace ingot::cuda {
 
 /// Begins to copy 16 bytes past the first-level cache; both addresses are multiples of 16.
@@ -18,16 +20,6 @@ __device__ inline void begin_copy_of_float(float* to, const float* from, bool is
                    static_cast<unsigned>(__cvta_generic_to_shared(to))),
                "l"(from), "r"(is_there ? 4 : 0));
 }
-/// Ends a stage: the copies begun since the last one.
-__device__ inline void end_stage() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-/// Waits for all stages of this thread but the last kPending.
-template <int kPending>
-__device__ inline void wait_for_stage() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
 /// The same pointer, which the compiler may not compute again wherever it is used.
 __device__ inline const char* keep(const char* pointer) {
   asm volatile("" : "+l"(pointer));

@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kShares ? kMostWarps* kWarp : kResidentWarps* 
       stage.begin_columns(begin_chunk + i, activations + i * layout.column_bytes);
   }
 #pragma unroll
-  for (int i = 0; i < kStages; ++i) end_stage();  // all of it with the first stage
+  for (int i = 0; i < kStages; ++i) commit_copies();  // all of it with the first stage
   int coming = begin_chunk + kStages;
   // Columns that are not there are read as others that are; nobody reads what comes of them.
   int value_at[kTiles];
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kShares ? kMostWarps* kWarp : kResidentWarps* 
     float sums[kTiles][4] = {};
     const int end = first_chunk(first_slice + i + 1);
     for (int chunk = first_chunk(first_slice + i); chunk < end; ++chunk) {
-      wait_for_stage<kStages - 1>();
+      wait_for_copies<kStages - 1>();
       wait_for_others();
       unsigned char* const here = weights + buffer * layout.stage_bytes;
       unsigned char* const columns_here = activations + column_buffer * layout.column_bytes;
@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(kShares ? kMostWarps* kWarp : kResidentWarps* 
         stage.begin_weights(coming, here);
         if (!layout.columns_stay) stage.begin_columns(coming, columns_here);
       }
-      end_stage();
+      commit_copies();
       ++coming;
       if (++buffer == kStages) buffer = 0;
       if (++column_buffer == layout.column_stages) column_buffer = 0;
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kShares ? kMostWarps* kWarp : kResidentWarps* 
     }
   }
 
-  wait_for_stage<0>();
+  wait_for_copies<0>();
   __syncthreads();  // the stages are no longer needed: the teams' sums take their place
   auto* const all = reinterpret_cast<float*>(shared_stages);
   const int rows = team_warps * kWarpRows;
