@@ -18,7 +18,7 @@ size_t pieces(const PagedAttention& attention, int splits) {
 
 size_t attention_decode_workspace(const backend::Backend&, const backend::Launch& launch) {
   const PagedAttention attention = read_attention(launch);
-  const int splits = most_splits(most_keys(attention));
+  const int splits = most_splits(most_keys(attention), attention.kv_heads);
   if (splits <= 1) return 0;
   return pieces(attention, splits) *
          (static_cast<size_t>(attention.head_dim) * sizeof(float) + sizeof(float2));
@@ -28,7 +28,7 @@ void launch_attention_decode(backend::Backend& backend, const backend::Launch& l
   const PagedAttention attention = read_attention(launch);
   if (attention.rows == 0 || attention.heads == 0 || attention.head_dim == 0) return;
   // At least one: rows of no sequence are written even where there are no pages.
-  SplitSums sums{.most_splits = std::max(1, most_splits(most_keys(attention)))};
+  SplitSums sums{.most_splits = std::max(1, most_splits(most_keys(attention), attention.kv_heads))};
   if (sums.most_splits > 1) {
     const size_t count = pieces(attention, sums.most_splits);
     sums.stats = reinterpret_cast<float2*>(launch.workspace.data());
