@@ -232,10 +232,8 @@ void CudaBackend::enqueue(const backend::Slice& slice) {
 
 /// A slice to be recorded: its launches as far as possible as programs.
 Recordings::Prepared CudaBackend::prepare(const backend::Slice& slice) {
-  std::vector<StepSegment> segments = plan_step(gpu_, slice);
-  PooledBuffer memory = allocate(std::max<size_t>(StepPrograms::bytes(segments), 1));
   const auto programs =
-      std::make_shared<const StepPrograms>(std::move(segments), std::move(memory), stream_.get());
+      std::make_shared<const StepPrograms>(gpu_, slice, [this](size_t bytes) { return allocate(bytes); });
   return {.enqueue =
               [this, &slice, programs] {
                 enqueue_inputs(slice);

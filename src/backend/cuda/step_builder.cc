@@ -16,25 +16,40 @@ using backend::Launch;
 /// A program saves what lies between kernels: of one launch, nothing.
 constexpr size_t kFewestLaunches = 2;
 
+/// Whether attention reads what these heads become: then it places them itself.
+bool belong_together(const LinearHeads& heads, const PagedAttention& attention) {
+  return heads.q_out == attention.q && heads.keys == attention.keys && heads.values == attention.values &&
+         heads.rows == attention.rows && heads.heads == attention.heads &&
+         heads.kv_heads == attention.kv_heads && heads.head_dim == attention.head_dim;
+}
+
+bool are_equal(const StepHeads& a, const StepHeads& b) {
+  return a.head_dim == b.head_dim && a.at_once == b.at_once;
+}
+
 /// The instructions of one launch, if there are any.
 class LaunchInstructions {
  public:
-  LaunchInstructions(const Gpu& gpu, const Kernel& kernel, const Launch& launch) : gpu_(gpu) {
+  LaunchInstructions(const Gpu& gpu, const Kernel& kernel, const Launch& launch, std::byte* scratch,
+                     const StepSegment* program)
+      : gpu_(gpu) {
     if (kernel.launch == launch_linear_decode) {
       is_complete_ = add(linear_job(launch));
     } else if (kernel.launch == launch_qkv_decode) {
-      Workspace workspace(launch.workspace.data());
-      const QkvJob qkv = qkv_job(launch, workspace);
-      is_complete_ = add(qkv.linear);
-      push(StepKind::heads, qkv.heads);
+      add_qkv(launch, scratch);
     } else if (kernel.launch == launch_attention_decode) {
-      is_complete_ = add_attention(launch);
+      add_attention(launch, program);
     }
   }
   bool is_complete() const { return is_complete_; }
   const std::vector<StepInstruction>& instructions() const { return instructions_; }
   int row_bytes() const { return row_bytes_; }
-  bool has_attention() const { return has_attention_; }
+  StepHeads heads() const { return heads_; }
+  size_t scratch_bytes() const { return scratch_bytes_; }
+  /// Whether they can follow the program's.
+  bool fits() const { return fits_; }
+  /// Whether the program's last instruction is not needed any more.
+  bool replaces_last() const { return replaces_last_; }
 
  private:
   template <class T>
@@ -83,45 +98,80 @@ class LaunchInstructions {
     return true;
   }
 
-  bool add_attention(const Launch& launch) {
+  /// The products go where nothing else is written before attention has read them.
+  void add_qkv(const Launch& launch, std::byte* scratch) {
+    Workspace workspace(scratch);
+    QkvJob qkv = qkv_job(launch, workspace);
+    if (qkv.linear.parts[0].output == launch.output.as<float>()) {
+      auto* q = workspace.take<float>(qkv.heads.rows * qkv.heads.q_stride);
+      qkv.linear.parts[0].output = q;
+      qkv.heads.q = q;
+    }
+    scratch_bytes_ = workspace.bytes();
+    is_complete_ = add(qkv.linear);
+    push(StepKind::heads, qkv.heads);
+  }
+
+  void add_attention(const Launch& launch, const StepSegment* program) {
     const PagedAttention attention = read_attention(launch);
-    if (attention.rows < 1 || attention.rows > kMostStepRows || !has_step_attention(attention)) return false;
-    const StepAttention step{.attention = attention, .sums = split_sums(attention, launch)};
+    if (attention.rows < 1 || attention.rows > kMostStepRows || !has_step_program(gpu_, 0)) return;
+    heads_ = step_heads(attention);
+    if (heads_.head_dim == 0) return;
+    is_complete_ = true;
+    // A program's attention is made for one kind of heads.
+    fits_ = program == nullptr || program->heads.head_dim == 0 || are_equal(heads_, program->heads);
+    StepAttention step{.attention = attention, .sums = split_sums(attention, launch), .heads = {}};
+    if (program != nullptr && fits_) {
+      const StepInstruction& last = program->instructions.back();
+      if (last.kind == StepKind::heads && belong_together(last.as<LinearHeads>(), attention)) {
+        step.heads = last.as<LinearHeads>();
+        step.has_heads = true;
+        replaces_last_ = true;
+      }
+    }
     push(StepKind::attend, step);
-    if (step.sums.most_splits > 1) push(StepKind::join, step);
-    has_attention_ = true;
-    return has_step_program(gpu_, 0);
   }
 
   const Gpu& gpu_;
   std::vector<StepInstruction> instructions_;
   int row_bytes_ = 0;
-  bool has_attention_ = false;
+  size_t scratch_bytes_ = 0;
+  StepHeads heads_ = {};
+  bool fits_ = true;
+  bool replaces_last_ = false;
   bool is_complete_ = false;
 };
 
 }  // namespace
 
-std::vector<StepSegment> plan_step(const Gpu& gpu, const backend::Slice& slice) {
-  std::vector<StepSegment> segments;
+StepPlan plan_step(const Gpu& gpu, const backend::Slice& slice, std::byte* scratch) {
+  StepPlan plan;
+  std::vector<StepSegment>& segments = plan.segments;
   for (size_t i = 0; i < slice.launches.size(); ++i) {
-    const LaunchInstructions of_launch(gpu, *slice.kernels[i], slice.launches[i]);
     const bool has_program = !segments.empty() && !segments.back().instructions.empty();
-    if (segments.empty() || has_program != of_launch.is_complete()) segments.push_back({.first = i});
+    const LaunchInstructions of_launch(gpu, *slice.kernels[i], slice.launches[i], scratch,
+                                       has_program ? &segments.back() : nullptr);
+    if (segments.empty() || has_program != of_launch.is_complete() || !of_launch.fits())
+      segments.push_back({.first = i});
     StepSegment& segment = segments.back();
     ++segment.launches;
     if (!of_launch.is_complete()) continue;
+    if (of_launch.replaces_last()) {
+      segment.instructions.pop_back();
+      segment.launch_of.pop_back();
+    }
     for (const StepInstruction& instruction : of_launch.instructions()) {
       segment.instructions.push_back(instruction);
       segment.launch_of.push_back(static_cast<uint32_t>(i));
     }
     segment.row_bytes = std::max(segment.row_bytes, of_launch.row_bytes());
-    segment.has_attention |= of_launch.has_attention();
+    if (of_launch.heads().head_dim != 0) segment.heads = of_launch.heads();
+    plan.scratch_bytes = std::max(plan.scratch_bytes, of_launch.scratch_bytes());
   }
   for (StepSegment& segment : segments) {
     if (segment.launches < kFewestLaunches) segment.instructions.clear();
   }
-  return segments;
+  return plan;
 }
 
 }  // namespace ingot::cuda

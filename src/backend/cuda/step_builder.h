@@ -16,11 +16,17 @@ struct StepSegment {
   std::vector<StepInstruction> instructions = {};  // none: one after another
   std::vector<uint32_t> launch_of = {};            // by instruction: of the slice
   int row_bytes = 0;
-  bool has_attention = false;
+  StepHeads heads = {};
+};
+
+struct StepPlan {
+  std::vector<StepSegment> segments;
+  size_t scratch_bytes = 0;
 };
 
 /// Cuts a slice into segments: as much as possible in programs. What a program can have: linears of few rows
-/// with 16-bit weights, linear_qkv, attention.
-std::vector<StepSegment> plan_step(const Gpu& gpu, const backend::Slice& slice);
+/// with 16-bit weights, linear_qkv, attention. `scratch`: device memory for what passes between instructions,
+/// of scratch_bytes; null to find out how much that is.
+StepPlan plan_step(const Gpu& gpu, const backend::Slice& slice, std::byte* scratch);
 
 }  // namespace ingot::cuda

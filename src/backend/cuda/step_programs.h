@@ -1,7 +1,7 @@
 // A recorded slice's segments, and the device memory of their programs.
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <vector>
 
 #include "backend/cuda/step_builder.h"
@@ -11,11 +11,11 @@ namespace ingot::cuda {
 
 class StepPrograms {
  public:
-  /// Brings the programs of all segments to `memory` of programs_bytes(segments), in the order of `stream`.
-  /// Errors: device_failed.
-  StepPrograms(std::vector<StepSegment> segments, PooledBuffer memory, cudaStream_t stream);
+  /// Plans the slice and brings the programs of its segments to the device, in the order of `stream`. Errors:
+  /// device_failed, and those of `allocate`.
+  StepPrograms(const Gpu& gpu, const backend::Slice& slice,
+               const std::function<PooledBuffer(size_t bytes)>& allocate);
 
-  static size_t bytes(const std::vector<StepSegment>& segments);
   const std::vector<StepSegment>& segments() const { return segments_; }
   /// Of a segment that has one.
   const StepProgram& program(size_t segment) const { return programs_[segment]; }

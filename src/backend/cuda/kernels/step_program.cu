@@ -18,11 +18,11 @@ struct Layout {
   int slots;
   int bytes;
 };
-constexpr Layout layout_of(int row_bytes, bool has_attention, int shared_bytes) {
+constexpr Layout layout_of(int row_bytes, int attention_bytes, int shared_bytes) {
   Layout layout{};
   layout.rows_at = kFinishers * kSetBytes;
   int scratch = layout.rows_at + row_bytes;
-  if (has_attention && scratch < kStepAttentionBytes) scratch = kStepAttentionBytes;
+  if (scratch < attention_bytes) scratch = attention_bytes;
   layout.kept_at = (scratch + 127) / 128 * 128;
   layout.rings_at = layout.kept_at + kKeptInstructions * static_cast<int>(StepInstruction::kBytes);
   const int room = shared_bytes - kFixedBytes - layout.rings_at;
@@ -31,6 +31,14 @@ constexpr Layout layout_of(int row_bytes, bool has_attention, int shared_bytes) 
   layout.bytes = layout.rings_at + layout.slots * kSlices * kSlotBytes;
   return layout;
 }
+
+/// Attention's heads that a program has none of.
+struct NoHeads {};
+template <class S>
+constexpr int kAttentionBytes = kStepTeams * static_cast<int>(sizeof(StepTeam<S>));
+template <>
+constexpr int kAttentionBytes<NoHeads> = 0;
+constexpr int kMostAttentionBytes = 48 << 10;
 
 /// Copies an instruction into shared memory, by a warp.
 __device__ void keep_instruction(const StepProgram& program, int number, StepInstruction* kept) {
@@ -42,6 +50,7 @@ __device__ void keep_instruction(const StepProgram& program, int number, StepIns
   to[lane] = from[lane];
 }
 
+template <class Heads>
 __global__ void __launch_bounds__(kStepThreads, 1)
     run_program(const __grid_constant__ StepProgram program, const __grid_constant__ Layout layout) {
   extern __shared__ uint4 shared[];
@@ -94,17 +103,17 @@ __global__ void __launch_bounds__(kStepThreads, 1)
         break;
       }
       case StepKind::attend:
-        if (multiplies) attend_step(instruction.as<StepAttention>(), dynamic);
-        break;
-      case StepKind::join:
-        if (multiplies) join_step(instruction.as<StepAttention>(), dynamic);
+        if constexpr (!std::is_same_v<Heads, NoHeads>) {
+          if (multiplies)
+            attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces);
+        }
         break;
     }
     __syncthreads();
     if (number + 1 == program.count) break;
     if (threadIdx.x == 0) {
-      arrive_of_block(program.arrived);
-      wait_for_blocks(program.arrived, static_cast<uint32_t>(number + 1) * gridDim.x);
+      arrive_of_block(&program.shared->arrived);
+      wait_for_blocks(&program.shared->arrived, static_cast<uint32_t>(number + 1) * gridDim.x);
       if (leads) program.finished[number + 1] = nanoseconds();
     }
     __syncthreads();
@@ -112,8 +121,8 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   if (threadIdx.x != 0) return;
   if (leads) program.finished[program.count] = nanoseconds();
   // Whoever comes last leaves the count as it was found: nobody waits for it any more.
-  if (atomicAdd(program.arrived, 1U) + 1 == static_cast<uint32_t>(program.count) * gridDim.x)
-    *program.arrived = 0;
+  if (atomicAdd(&program.shared->arrived, 1U) + 1 == static_cast<uint32_t>(program.count) * gridDim.x)
+    program.shared->arrived = 0;
 }
 
 }  // namespace
@@ -124,11 +133,15 @@ int step_row_bytes(int64_t rows, int64_t in) {
 
 bool has_step_program(const Gpu& gpu, int row_bytes) {
   return gpu.compute_capability >= 90 && row_bytes < gpu.shared_bytes_per_block &&
-         layout_of(row_bytes, true, gpu.shared_bytes_per_block).slots >= kFewestSlots;
+         layout_of(row_bytes, kMostAttentionBytes, gpu.shared_bytes_per_block).slots >= kFewestSlots;
 }
 
-bool has_step_attention(const PagedAttention& /*attention*/) {
-  return false;
+StepHeads step_heads(const PagedAttention& a) {
+  const int group = a.heads / a.kv_heads;
+  const int at_once = group <= 1 ? 1 : group <= 2 ? 2 : group <= 4 ? 4 : 8;
+  const bool is_known = a.head_dim == 64 || a.head_dim == 128;
+  const int items = a.rows * a.kv_heads * static_cast<int>(divide_up(group, at_once));
+  return {.head_dim = is_known && items <= kMostStepItems ? a.head_dim : 0, .at_once = at_once};
 }
 
 void cut_step_tiles(const Gpu& gpu, StepLinear& linear) {
@@ -146,11 +159,14 @@ void cut_step_tiles(const Gpu& gpu, StepLinear& linear) {
   linear.tiles = cut(is_small ? kPieceRows : 2 * kPieceRows);
 }
 
-void run_step_program(const Gpu& gpu, const StepProgram& program) {
-  if (program.count == 0) return;
-  const Layout layout = layout_of(program.row_bytes, program.has_attention, gpu.shared_bytes_per_block);
-  static_cast<void>(
-      cudaFuncSetAttribute(run_program, cudaFuncAttributeMaxDynamicSharedMemorySize, layout.bytes));
+namespace {
+
+template <class Heads>
+void launch(const Gpu& gpu, const StepProgram& program) {
+  static_assert(kAttentionBytes<Heads> <= kMostAttentionBytes);
+  const Layout layout = layout_of(program.row_bytes, kAttentionBytes<Heads>, gpu.shared_bytes_per_block);
+  const auto kernel = run_program<Heads>;
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, layout.bytes));
   // Blocks wait for one another: all of them run, or none.
   cudaLaunchAttribute cooperative = {};
   cooperative.id = cudaLaunchAttributeCooperative;
@@ -162,7 +178,37 @@ void run_step_program(const Gpu& gpu, const StepProgram& program) {
   config.stream = gpu.stream;
   config.attrs = &cooperative;
   config.numAttrs = 1;
-  static_cast<void>(cudaLaunchKernelEx(&config, run_program, program, layout));
+  static_cast<void>(cudaLaunchKernelEx(&config, kernel, program, layout));
+}
+
+template <class One, class Two, class Four, class Eight>
+void launch_with(const Gpu& gpu, const StepProgram& program) {
+  switch (program.heads.at_once) {
+    case 1:
+      return launch<One>(gpu, program);
+    case 2:
+      return launch<Two>(gpu, program);
+    case 4:
+      return launch<Four>(gpu, program);
+    default:
+      return launch<Eight>(gpu, program);
+  }
+}
+
+}  // namespace
+
+void run_step_program(const Gpu& gpu, const StepProgram& program) {
+  if (program.count == 0) return;
+  switch (program.heads.head_dim) {
+    case 64:
+      return launch_with<PieceShape<64, 1, 8>, PieceShape<64, 2, 8>, PieceShape<64, 4, 8>,
+                         PieceShape<64, 8, 4>>(gpu, program);
+    case 128:
+      return launch_with<PieceShape<128, 1, 8>, PieceShape<128, 2, 8>, PieceShape<128, 4, 8>,
+                         PieceShape<128, 8, 4>>(gpu, program);
+    default:
+      return launch<NoHeads>(gpu, program);
+  }
 }
 
 }  // namespace ingot::cuda

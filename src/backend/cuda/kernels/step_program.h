@@ -21,8 +21,7 @@ namespace ingot::cuda {
 enum class StepKind : int32_t {
   linear,  // products of prepared rows, and what follows them
   heads,   // LinearHeads
-  attend,  // the pieces of attention
-  join,    // of the pieces
+  attend,  // StepAttention
 };
 
 /// One linear of an instruction, or the two of a gated pair.
@@ -60,7 +59,17 @@ struct StepLinear {
 struct StepAttention {
   PagedAttention attention;
   SplitSums sums;
+  LinearHeads heads;  // not placed yet; q, k and v are not in memory that attention writes
+  bool has_heads = false;
 };
+
+/// Heads that a program's attention is made for; all of a program have the same.
+struct StepHeads {
+  int head_dim = 0;  // 0: no attention
+  int at_once = 0;   // query heads of a key head
+};
+/// Of heads like these; no head_dim where programs cannot have them.
+StepHeads step_heads(const PagedAttention& attention);
 
 struct alignas(16) StepInstruction {
   static constexpr size_t kBytes = 512;
@@ -80,21 +89,28 @@ struct alignas(16) StepInstruction {
 };
 static_assert(sizeof(StepInstruction) == StepInstruction::kBytes);
 
+inline constexpr int kMostStepItems = 1024;  // rows, by key heads, by parts of their groups of query heads
+
+/// What a program's blocks share in memory.
+struct StepShared {
+  uint32_t arrived = 0;  // at the barrier; 0 before and after
+  uint32_t unused[63] = {};
+  uint32_t pieces[kMostStepItems] = {};  // of attention, that are done; likewise
+};
+
 struct StepProgram {
   const StepInstruction* instructions = nullptr;  // on the device
   int count = 0;
-  uint32_t* arrived = nullptr;   // of the barrier; 0 before and after
+  StepShared* shared = nullptr;
   uint64_t* finished = nullptr;  // [count + 1]: when the program began and each instruction ended, in ns
   int row_bytes = 0;             // of shared memory for prepared rows: the most that an instruction needs
-  bool has_attention = false;
+  StepHeads heads = {};
 };
 
 /// Bytes of shared memory that prepared rows take: what row_bytes is the largest of.
 int step_row_bytes(int64_t rows, int64_t in);
 /// Whether the device runs programs, and has room for such rows.
 bool has_step_program(const Gpu& gpu, int row_bytes);
-/// Whether programs have attention with heads of this kind.
-bool has_step_attention(const PagedAttention& attention);
 /// Cuts the parts of a linear into tiles.
 void cut_step_tiles(const Gpu& gpu, StepLinear& linear);
 /// To be launched where nothing else keeps multiprocessors busy for good: waits until all blocks have room.
