@@ -1,6 +1,9 @@
 #include "backend/cuda/step_programs.h"
 
 #include <cstring>
+#include <cstdio>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "backend/cuda/cuda_error.h"
@@ -61,6 +64,32 @@ StepPrograms::StepPrograms(const Gpu& gpu, const backend::Slice& slice,
   check_cuda(cudaMemcpyAsync(device, host.data(), all, cudaMemcpyHostToDevice, gpu.stream),
              "copy of a program");
   check_cuda(cudaStreamSynchronize(gpu.stream), "copy of a program");  // `host` goes
+}
+
+StepPrograms::~StepPrograms() {
+  std::map<std::string, std::pair<int,double>> sums;
+  double all = 0;
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    if (segments_[i].instructions.empty()) continue;
+    const auto& in = segments_[i].instructions;
+    std::vector<uint64_t> t(in.size() + 1);
+    cudaDeviceSynchronize();
+    cudaMemcpy(t.data(), programs_[i].finished, t.size() * 8, cudaMemcpyDeviceToHost);
+    for (size_t k = 0; k < in.size(); ++k) {
+      std::string name;
+      if (in[k].kind == StepKind::linear) {
+        const auto& l = in[k].as<StepLinear>();
+        int outs = 0;
+        for (int q = 0; q < l.part_count; ++q) outs += l.parts[q].outputs;
+        name = "linear " + std::to_string(l.in) + "->" + std::to_string(outs) + (l.epilogue.gated ? " gated" : "") + " rows " + std::to_string(l.rows) + " halves " + std::to_string(l.halves) +
+          " ideal_us " + std::to_string(double(l.in) * outs * 2 * (l.epilogue.gated ? 2 : 1) / 4.55e6);
+      } else name = "kind " + std::to_string(int(in[k].kind));
+      auto& e = sums[name];
+      e.first++; e.second += double(t[k + 1] - t[k]) / 1000; all += double(t[k + 1] - t[k]) / 1000;
+    }
+  }
+  fprintf(stderr, "PROGRAM segments %zu sum %.1f us\n", segments_.size(), all);
+  for (auto& [n, e] : sums) fprintf(stderr, "  %-60s n %4d  each %.2f us  all %.1f\n", n.c_str(), e.first, e.second / e.first, e.second);
 }
 
 }  // namespace ingot::cuda

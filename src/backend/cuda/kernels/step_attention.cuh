@@ -56,7 +56,6 @@ __device__ inline void place_piece_heads(const StepAttention& step, const Attent
     float* out = h.q_out + (static_cast<int64_t>(piece.row) * a.heads + first_head + head) * S::kHeadDim;
     for (int i = lane; i < S::kHeadDim; i += kWarp) out[i] = to[i];
   }
-  __threadfence_block();
   barrier();
 }
 
@@ -104,13 +103,13 @@ __device__ inline void join_by_warp(const PagedAttention& a, const SplitSums& su
   }
 }
 
-/// All of it, by the first kStepTeams * kTeam threads of every block. `counts`: of the pieces that are done,
-/// of each row's items; 0 before and after.
+/// All of it. `team_number`: of the block; `thread`: of the team's kTeam, which attend, or behind them, a warp's
+/// that counts. `counts`: of the pieces that are done, of each row's items; 0 before and after.
 template <typename S>
-__device__ __noinline__ void attend_step(const StepAttention& step, char* shared, uint32_t* counts) {
+__device__ __noinline__ void attend_step(const StepAttention& step, char* shared, uint32_t* counts,
+                                         int team_number, int thread) {
+  constexpr int kAll = kTeam + kWarp;
   const PagedAttention& a = step.attention;
-  const int thread = static_cast<int>(threadIdx.x) % kTeam;
-  const int team_number = static_cast<int>(threadIdx.x) / kTeam;
   StepTeam<S>& team = reinterpret_cast<StepTeam<S>*>(shared)[team_number];
   const auto barrier = [&] { sync_threads_of(kTeamBarrier + team_number, kTeam); };
   const int group = a.heads / a.kv_heads;
@@ -120,15 +119,32 @@ __device__ __noinline__ void attend_step(const StepAttention& step, char* shared
 
   // Rows that pad the step.
   const int64_t width = static_cast<int64_t>(a.heads) * a.head_dim;
-  for (int64_t i = a.seq_start[a.sequences] * width + number * kTeam + thread; i < a.rows * width;
-       i += int64_t{teams} * kTeam)
+  for (int64_t i = a.seq_start[a.sequences] * width + number * kAll + thread; i < a.rows * width;
+       i += int64_t{teams} * kAll)
     a.out[i] = 0;
 
   PieceWalk walk(a, a.kv_heads * chunks, number, teams);
   for (; !walk.done(); walk.next(a)) {
     const AttentionPiece& piece = walk.piece();
-    const int kv_head = walk.item() / chunks;
+    const int splits = splits_of(piece.place.keys(), a.kv_heads);
     const int head_in_group = walk.item() % chunks * S::kHeads;
+    if (thread >= kTeam) {
+      // A thread that has copies on their way would wait for them at a fence: these have none.
+      if (splits == 1) continue;
+      sync_threads_of(kJoinBarrier + team_number, kAll);
+      if (thread == kTeam) {
+        __threadfence();
+        uint32_t* count = counts + piece.row * a.kv_heads * chunks + walk.item();
+        const bool is_last = atomicAdd(count, 1U) + 1 == static_cast<uint32_t>(splits);
+        team.is_last = is_last ? 1 : 0;
+        if (is_last) *count = 0;  // nobody else comes
+        __threadfence();
+      }
+      __syncwarp();
+      sync_threads_of(kJoinBarrier + team_number, kAll);
+      continue;
+    }
+    const int kv_head = walk.item() / chunks;
     const int64_t first_head = int64_t{piece.row} * a.heads + kv_head * group + head_in_group;
     const float* queries = a.q + first_head * S::kHeadDim;
     if (step.has_heads) {
@@ -137,23 +153,16 @@ __device__ __noinline__ void attend_step(const StepAttention& step, char* shared
     }
     attend_piece<S, 0>(a, step.sums, piece, kv_head, head_in_group, queries, thread, barrier, team.pieces,
                        nullptr);
-    const int splits = splits_of(piece.place.keys(), a.kv_heads);
-    if (splits > 1) {
-      __threadfence();
-      barrier();
-      if (thread == 0) {
-        uint32_t* count = counts + piece.row * a.kv_heads * chunks + walk.item();
-        team.is_last = atomicAdd(count, 1U) + 1 == static_cast<uint32_t>(splits) ? 1 : 0;
-        if (team.is_last != 0) *count = 0;  // nobody else comes
-        __threadfence();
-      }
-      barrier();
-      if (team.is_last != 0) {
-        for (int head = thread / kWarp; head < min(S::kHeads, group - head_in_group); head += kTeamWarps)
-          join_by_warp<S>(a, step.sums, first_head + head, splits);
-      }
+    if (splits == 1) {
+      barrier();  // what the team shares is used again
+      continue;
     }
-    barrier();  // what the team shares is used again
+    sync_threads_of(kJoinBarrier + team_number, kAll);
+    sync_threads_of(kJoinBarrier + team_number, kAll);
+    if (team.is_last == 0) continue;
+    for (int head = thread / kWarp; head < min(S::kHeads, group - head_in_group); head += kTeamWarps)
+      join_by_warp<S>(a, step.sums, first_head + head, splits);
+    barrier();
   }
 }
 

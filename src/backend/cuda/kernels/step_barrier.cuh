@@ -8,7 +8,7 @@
 namespace ingot::cuda {
 
 /// Barriers of a block that not all of its threads take part in; 0 is that of all.
-enum StepBarrier : int { kRowsBarrier = 1, kFullBarrier = 2, kEmptyBarrier = 4, kTeamBarrier = 6 };
+enum StepBarrier : int { kRowsBarrier = 1, kFullBarrier = 2, kEmptyBarrier = 4, kTeamBarrier = 6, kJoinBarrier = 10 };
 
 /// Waits for `threads` threads, this one's included.
 __device__ inline void sync_threads_of(int barrier, int threads) {
@@ -19,7 +19,8 @@ __device__ inline void arrive_at(int barrier, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
-/// One thread of a block, behind a barrier of the block: says that the block has come this far.
+/// Says that a block has come this far: what its threads wrote before their latest barrier with this one is
+/// there for whoever waits. To be called by threads that have no copies on their way: it would wait for them.
 __device__ inline void arrive_of_block(uint32_t* arrived) {
 #if __CUDA_ARCH__ >= 900
   __threadfence();

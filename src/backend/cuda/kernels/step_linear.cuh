@@ -9,7 +9,8 @@
 namespace ingot::cuda {
 
 inline constexpr int kFinishers = 2;  // warps; as many sets of partial sums
-inline constexpr int kStepThreads = (kSlices + kFinishers) * kWarp;
+inline constexpr int kHelpers = 4;    // warps beside those that multiply; the first ones finish tiles
+inline constexpr int kStepThreads = (kSlices + kHelpers) * kWarp;
 inline constexpr int kTileThreads = (kSlices + 1) * kWarp;  // that meet at the barriers of a set
 inline constexpr int kSliceSums = 4 * kWarp;                // floats of a slice's m16n8 sums
 inline constexpr int kSetBytes = kSlices * kSliceSums * 4;
@@ -23,15 +24,18 @@ struct TileTurn {
 };
 
 template <DType kType>
-__device__ inline void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall,
-                                     bool has_second) {
-  const uint4 first = load_piece(slot);
-  const uint4 second = load_piece(slot + kPieceBytes);
-  const uint4 input = load_piece(inputs);
-  if (is_tall) return multiply_pieces<kType>(sums, first, second, input);
+__device__ inline void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall, int steps) {
   const uint4 nothing = {0, 0, 0, 0};
-  multiply_pieces<kType>(sums, first, nothing, input);
-  if (has_second) multiply_pieces<kType>(sums, second, nothing, load_piece(inputs + kStep * 2));
+  uint4 pieces[kSlotPieces];
+#pragma unroll
+  for (int i = 0; i < kSlotPieces; ++i) pieces[i] = load_piece(slot + static_cast<uint32_t>(i * kPieceBytes));
+  multiply_pieces<kType>(sums, pieces[0], is_tall ? pieces[2] : nothing, load_piece(inputs));
+  if (steps == 1) return;
+  multiply_pieces<kType>(sums, pieces[1], is_tall ? pieces[3] : nothing, load_piece(inputs + kStep * 2));
+  if (is_tall || steps == 2) return;
+  multiply_pieces<kType>(sums, pieces[2], nothing, load_piece(inputs + 2 * kStep * 2));
+  if (steps == 3) return;
+  multiply_pieces<kType>(sums, pieces[3], nothing, load_piece(inputs + 3 * kStep * 2));
 }
 
 /// The sums of all of the block's tiles, a warp's slice of each.
@@ -41,16 +45,20 @@ __device__ inline void multiply_tiles(const StepLinear& linear, WeightStream& st
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const Slice slice = slice_of(linear.in, warp);
   const bool is_tall = linear.halves == 2;
-  const int steps_of_slot = is_tall ? 1 : 2;
+  const int tiles = linear.tiles;
+  const int of_slot = slot_steps(is_tall);
   const int row = min(lane / 4, linear.rows - 1);
-  const uint32_t inputs =
-      shared_address(rows + row * step_row_stride(linear.in) + (slice.begin * kStep + lane % 4 * 8) * 2);
-  for (int tile = static_cast<int>(blockIdx.x); tile < linear.tiles; tile += static_cast<int>(gridDim.x)) {
+  const uint32_t inputs = shared_address(rows + row * step_row_stride(linear.in) +
+                                         (slice.begin * kStep + lane % 4 * 8) * 2);
+#pragma unroll 1
+  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
     float sums[4] = {};
-    for (int step = 0; step < slice.steps; step += steps_of_slot) {
+    uint32_t input = inputs;
+#pragma unroll 1
+    for (int left = slice.steps; left > 0; left -= of_slot) {
       const uint32_t slot = stream.take();
-      multiply_slot<kType>(sums, slot, inputs + static_cast<uint32_t>(step) * (kStep * 2), is_tall,
-                           step + 1 < slice.steps);
+      multiply_slot<kType>(sums, slot, input, is_tall, left);
+      input += static_cast<uint32_t>(of_slot) * (kStep * 2);
       stream.give_back();
     }
     const int set = turn.set();
@@ -75,24 +83,23 @@ __device__ inline void finish_tiles(const StepLinear& linear, const float* scale
                                     int finisher, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const LinearEpilogue& epilogue = linear.epilogue;
-  const int tile_outputs = outputs_of_tile(linear);
-  const int items = tile_outputs * linear.rows;
-  for (int number = static_cast<int>(blockIdx.x); number < linear.tiles;
-       number += static_cast<int>(gridDim.x), ++turn.turn) {
+  const int shift = tile_shift(linear);
+  const int items = linear.rows << shift;
+  for (TileWalk walk(linear); !walk.is_done(linear); walk.next(linear), ++turn.turn) {
     const int set = turn.set();
     if (set != finisher) continue;
-    const StepTile tile = tile_of(linear, number);
-    const StepPart& part = linear.parts[tile.part];
+    const StepPart& part = linear.parts[walk.part()];
+    const int first_output = walk.first_output(linear);
     const float* sums = sets + set * (kSetBytes / 4);
-    const auto place = [&](int item) {
-      const int n = tile.first_output + item % tile_outputs;
+    const auto output_of = [&](int item) {
+      const int n = first_output + (item & ((1 << shift) - 1));
       return n < part.outputs && item < items ? n : -1;
     };
     const auto read = [&](int item) {
       OutputOperands of;
-      const int n = place(item);
+      const int n = output_of(item);
       if (n < 0) return of;
-      const int64_t at = static_cast<int64_t>(item / tile_outputs) * part.outputs + n;
+      const int64_t at = static_cast<int64_t>(item >> shift) * part.outputs + n;
       if (part.bias.data != nullptr) of.bias = load_float(part.bias, n);
       if (part.up_bias.data != nullptr) of.up_bias = load_float(part.up_bias, n);
       if (epilogue.add.data != nullptr) of.add = load_float(epilogue.add, epilogue.adds_rows ? at : n);
@@ -104,19 +111,19 @@ __device__ inline void finish_tiles(const StepLinear& linear, const float* scale
     for (int item = lane; item < items; item += kWarp) {
       const OutputOperands of = next;
       if (item + kWarp < items) next = read(item + kWarp);
-      const int n = place(item);
+      const int n = output_of(item);
       if (n < 0) continue;
-      const int output = item % tile_outputs;
-      const int row = item / tile_outputs;
+      const int output = item & ((1 << shift) - 1);
+      const int row = item >> shift;
       const auto total = [&](int half) {
-        const int at = (output % 8 * 4 + row / 2) * 4 + half * 2 + row % 2;
+        const int at = ((output & 7) * 4 + row / 2) * 4 + half * 2 + row % 2;
         return sum_of_slices(sums + at, kSliceSums);
       };
       const auto biased_with = [&](float sum, const FloatRow& bias, float value) {
         const float y = __fmul_rn(sum, scales[row]);
         return bias.data == nullptr ? y : __fadd_rn(y, value);
       };
-      float y = biased_with(total(epilogue.gated ? 0 : output / 8), part.bias, of.bias);
+      float y = biased_with(total(epilogue.gated ? 0 : output >> 3), part.bias, of.bias);
       if (epilogue.add.data != nullptr) y = __fadd_rn(y, of.add);
       y = activated(epilogue.activation, y);
       if (epilogue.gated) y = __fmul_rn(y, biased_with(total(1), part.up_bias, of.up_bias));

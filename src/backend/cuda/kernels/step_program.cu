@@ -5,9 +5,9 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kWarps = kSlices + kFinishers;
+constexpr int kWarps = kSlices + kHelpers;
 constexpr int kFixedBytes = 4 << 10;  // static shared memory, and what CUDA takes
-constexpr int kFewestSlots = 4;
+constexpr int kFewestSlots = 2;
 
 /// Dynamic shared memory: partial sums, then prepared rows (attention takes both as scratch), kept
 /// instructions, and the rings.
@@ -62,10 +62,10 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   auto* const kept = reinterpret_cast<StepInstruction*>(dynamic + layout.kept_at);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const bool multiplies = warp < kSlices;
-  const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
-  if (leads) program.finished[0] = nanoseconds();
+  if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
   WeightStream stream(dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes,
                       layout.slots, kept, program.count, warp);
@@ -79,11 +79,13 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       stream.set_end(number + kKeptInstructions - 1);
       stream.fill();
     }
+    bool have_written = true;  // warps beside the finishers
     switch (instruction.kind) {
       case StepKind::linear: {
         const auto& linear = instruction.as<StepLinear>();
+        have_written = false;
         if (!multiplies) {
-          finish_tiles(linear, row_scales, sets, warp - kSlices, turn);
+          if (warp < kSlices + kFinishers) finish_tiles(linear, row_scales, sets, warp - kSlices, turn);
           break;
         }
         prepare_step_rows(linear, rows, partials);
@@ -104,25 +106,35 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       }
       case StepKind::attend:
         if constexpr (!std::is_same_v<Heads, NoHeads>) {
-          if (multiplies)
-            attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces);
+          static_assert(kStepTeams == kHelpers && kSlices == kStepTeams * kTeamWarps);
+          const int team = multiplies ? warp / kTeamWarps : warp - kSlices;
+          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces, team,
+                             multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
         }
         break;
     }
-    __syncthreads();
+    if (have_written) __syncthreads();
+    // The finishers speak for the block, each for what it wrote itself or what all wrote before the barrier.
+    const bool is_finisher = warp >= kSlices && warp < kSlices + kFinishers;
+    if (is_finisher) {
+      __syncwarp();
+      if (lane == 0) arrive_of_block(&program.shared->arrived);
+    }
     if (number + 1 == program.count) break;
-    if (threadIdx.x == 0) {
-      arrive_of_block(&program.shared->arrived);
-      wait_for_blocks(&program.shared->arrived, static_cast<uint32_t>(number + 1) * gridDim.x);
-      if (leads) program.finished[number + 1] = nanoseconds();
+    if (warp == kSlices && lane == 0) {
+      wait_for_blocks(&program.shared->arrived,
+                      static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
+      if (blockIdx.x == 0) program.finished[number + 1] = nanoseconds();
     }
     __syncthreads();
   }
-  if (threadIdx.x != 0) return;
-  if (leads) program.finished[program.count] = nanoseconds();
-  // Whoever comes last leaves the count as it was found: nobody waits for it any more.
-  if (atomicAdd(&program.shared->arrived, 1U) + 1 == static_cast<uint32_t>(program.count) * gridDim.x)
-    program.shared->arrived = 0;
+  if (threadIdx.x != kSlices * kWarp) return;
+  // The first block leaves the count as it was found: nobody waits for it any more.
+  if (blockIdx.x != 0) return;
+  wait_for_blocks(&program.shared->arrived,
+                  static_cast<uint32_t>(program.count) * static_cast<uint32_t>(kFinishers) * gridDim.x);
+  program.finished[program.count] = nanoseconds();
+  program.shared->arrived = 0;
 }
 
 }  // namespace
