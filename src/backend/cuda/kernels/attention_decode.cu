@@ -25,8 +25,12 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
   clear_padding(a);
   PieceWalk walk(a, a.kv_heads * decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   for (; !walk.done(); walk.next(a)) {
+    const int kv_head = walk.item() / decode.chunks;
+    const int head_in_group = walk.item() % decode.chunks * S::kHeads;
+    const int64_t first_head =
+        int64_t{walk.piece().row} * a.heads + kv_head * (a.heads / a.kv_heads) + head_in_group;
     attend_piece<S, kStages>(
-        a, decode.sums, walk.piece(), walk.item() / decode.chunks, walk.item() % decode.chunks * S::kHeads,
+        a, decode.sums, walk.piece(), kv_head, head_in_group, a.q + first_head * S::kHeadDim,
         static_cast<int>(threadIdx.x), [] { __syncthreads(); }, scratch, ring);
   }
 }

@@ -156,13 +156,13 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 }  // namespace piece
 
-/// `thread`: in the team. `barrier()`: of the team, at which memory written before is seen after; all threads
+/// `queries`: of the first head on, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of the team, at which memory written before is seen after; all threads
 /// of the team call this together. `ring`: kStages times S::kStageBytes of the team, at a multiple of 16.
 /// What the team shares may be used again for the next piece at once.
 template <typename S, int kStages, typename Barrier>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
                                              const AttentionPiece& piece, int kv_head, int head_in_group,
-                                             int thread, const Barrier& barrier, PieceScratch<S>& scratch,
+                                             const float* queries, int thread, const Barrier& barrier, PieceScratch<S>& scratch,
                                              float4* ring) {
   using piece::Vectors;
   constexpr int kLanes = S::kLanes;
@@ -245,9 +245,10 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
     // Heads beyond the group repeat its last one and are not written.
-    const float* from = a.q + (first_head + min(h, heads - 1)) * S::kHeadDim + 4 * lane;
+    const float* from = queries + min(h, heads - 1) * S::kHeadDim + 4 * lane;
 #pragma unroll
-    for (int part = 0; part < S::kParts; ++part) query[h][part] = piece::load(from + part * 4 * kLanes);
+    for (int part = 0; part < S::kParts; ++part)
+      query[h][part] = *reinterpret_cast<const float4*>(from + part * 4 * kLanes);
   }
   if constexpr (kStages > 0) {
 #pragma unroll 1
