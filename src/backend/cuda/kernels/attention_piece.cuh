@@ -95,6 +95,65 @@ __device__ __forceinline__ float rescale(float before, float max) {
 template <typename S>
 using Vectors = float4[S::kKeys][S::kParts];
 
+/// What lanes of a group whose numbers differ in `other` hold of `low` and `high`, added: of `low` in those
+/// where that bit is 0.
+__device__ __forceinline__ float halved(float low, float high, int lane, int other) {
+  const bool upper = (lane & other) != 0;
+  const float sum = __shfl_xor_sync(0xffffffff, upper ? low : high, other);
+  return __fadd_rn(upper ? high : low, sum);
+}
+
+/// Scores of kCount keys, kOwn apart, halved among lanes; a key's registers are free once `done` was called.
+template <typename S, int kKey, int kCount, typename Done>
+__device__ __forceinline__ void halve_keys(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
+                                           int lane, const Done& done, float (&scores)[S::kHeads]) {
+  if constexpr (kCount == 1) {
+#pragma unroll
+    for (int h = 0; h < S::kHeads; ++h) {
+      scores[h] = dot(query[h][0], key[kKey][0]);
+#pragma unroll
+      for (int part = 1; part < S::kParts; ++part)
+        scores[h] = dot(query[h][part], key[kKey][part], scores[h]);
+    }
+    done(kKey);
+  } else {
+    float high[S::kHeads];
+    halve_keys<S, kKey, kCount / 2>(query, key, lane, done, scores);
+    halve_keys<S, kKey + S::kOwn * kCount / 2, kCount / 2>(query, key, lane, done, high);
+#pragma unroll
+    for (int h = 0; h < S::kHeads; ++h)
+      scores[h] = halved(scores[h], high[h], lane, S::kCopies * S::kHeads * kCount / 2);
+  }
+}
+
+/// The score of this lane's head and one of its keys.
+template <typename S, int kOwnKey, typename Done>
+__device__ __forceinline__ float own_score(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
+                                           int lane, const Done& done) {
+  float scores[S::kHeads];
+  halve_keys<S, kOwnKey, S::kKeys / S::kOwn>(query, key, lane, done, scores);
+#pragma unroll
+  for (int left = S::kHeads / 2; left > 0; left /= 2) {
+#pragma unroll
+    for (int h = 0; h < S::kHeads / 2; ++h) {
+      if (h < left) scores[h] = halved(scores[h], scores[h + left], lane, S::kCopies * left);
+    }
+  }
+#pragma unroll
+  for (int other = S::kCopies / 2; other > 0; other /= 2)
+    scores[0] = __fadd_rn(scores[0], __shfl_xor_sync(0xffffffff, scores[0], other));
+  return scores[0];
+}
+
+template <typename S, int kOwnKey, typename Done>
+__device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
+                                           int lane, const Done& done, float (&scores)[S::kOwn]) {
+  if constexpr (kOwnKey < S::kOwn) {
+    scores[kOwnKey] = own_score<S, kOwnKey>(query, key, lane, done);
+    own_scores<S, kOwnKey + 1>(query, key, lane, done, scores);
+  }
+}
+
 }  // namespace piece
 
 /// `queries`: of the first head on, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of the team, at which memory written before is seen after; all threads
@@ -145,13 +204,10 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
   Vectors<S> key;
   Vectors<S> value;
   uint32_t rows = batches > 0 ? find_keys(0) : 0;  // of the batch that is asked for next
-  const auto load = [&](const float* cache, Vectors<S>& to) {
+  const auto load = [&](const float* cache, int k, Vectors<S>& to) {
+    const float* from = address(cache, rows, k);
 #pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) {
-      const float* from = address(cache, rows, k);
-#pragma unroll
-      for (int part = 0; part < S::kParts; ++part) to[k][part] = piece::load(from + part * 4 * kLanes);
-    }
+    for (int part = 0; part < S::kParts; ++part) to[k][part] = piece::load(from + part * 4 * kLanes);
   };
   int asked = 0;
   int asked_slot = 0;
@@ -198,8 +254,10 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll 1
     for (int stage = 0; stage < kStages - 1; ++stage) ask();
   } else if (batches > 0) {
-    load(a.keys, key);
-    load(a.values, value);
+#pragma unroll
+    for (int k = 0; k < S::kKeys; ++k) load(a.keys, k, key);
+#pragma unroll
+    for (int k = 0; k < S::kKeys; ++k) load(a.values, k, value);
     if (batches > 1) rows = find_keys(1);
   }
   float4 mixed[S::kHeads][S::kParts];
@@ -214,46 +272,21 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll 1
   for (int batch = 0; batch < batches; ++batch) {
     if constexpr (kStages > 0) read(key);
-    // Pair p of (k / kOwn * kHeads + h) * kOwn + k % kOwn.
-    float pairs[S::kPairs];
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) {
-#pragma unroll
-      for (int h = 0; h < S::kHeads; ++h) {
-        float score = piece::dot(query[h][0], key[k][0]);
-#pragma unroll
-        for (int part = 1; part < S::kParts; ++part) score = piece::dot(query[h][part], key[k][part], score);
-        pairs[(k / S::kOwn * S::kHeads + h) * S::kOwn + k % S::kOwn] = score;
-      }
-    }
-    if constexpr (kStages == 0) {
-      if (batch + 1 < batches) load(a.keys, key);
-    }
-    int left = S::kPairs;
-#pragma unroll
-    for (int other = kLanes / 2; other > 0; other /= 2) {
-      const bool upper = (lane & other) != 0;
-      if (left > S::kOwn) {
-        left /= 2;
-#pragma unroll
-        for (int p = 0; p < S::kPairs / 2; ++p) {
-          if (p >= left) continue;
-          const float give = upper ? pairs[p] : pairs[p + left];
-          const float keep = upper ? pairs[p + left] : pairs[p];
-          pairs[p] = __fadd_rn(keep, __shfl_xor_sync(kAll, give, other));
-        }
-      } else {
-#pragma unroll
-        for (int p = 0; p < S::kOwn; ++p)
-          pairs[p] = __fadd_rn(pairs[p], __shfl_xor_sync(kAll, pairs[p], other));
-      }
-    }
-
+    float scores[S::kOwn];
+    const bool more = batch + 1 < batches;
+    piece::own_scores<S, 0>(
+        query, key, lane,
+        [&](int k) {
+          if constexpr (kStages == 0) {
+            if (more) load(a.keys, k, key);
+          }
+        },
+        scores);
     float max = highest;
 #pragma unroll
     for (int p = 0; p < S::kOwn; ++p) {
-      pairs[p] = __fmul_rn(pairs[p], a.scale);
-      if (key_of(batch, own_key + p) < count) max = fmaxf(max, pairs[p]);
+      scores[p] = __fmul_rn(scores[p], a.scale);
+      if (key_of(batch, own_key + p) < count) max = fmaxf(max, scores[p]);
     }
 #pragma unroll
     for (int other = S::kCopies * S::kHeads; other < kLanes; other *= 2)
@@ -263,8 +296,8 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
     float weights = 0;
 #pragma unroll
     for (int p = 0; p < S::kOwn; ++p) {
-      pairs[p] = key_of(batch, own_key + p) < count ? expf(pairs[p] - max) : 0.0F;
-      weights = __fadd_rn(weights, pairs[p]);
+      scores[p] = key_of(batch, own_key + p) < count ? expf(scores[p] - max) : 0.0F;
+      weights = __fadd_rn(weights, scores[p]);
     }
     sum = fmaf(sum, rescale, weights);
     // Times one is what it was: only time is saved.
@@ -282,14 +315,16 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
       for (int h = 0; h < S::kHeads; ++h) {
         const float weight =
-            __shfl_sync(kAll, pairs[k % S::kOwn], (k / S::kOwn * S::kHeads + h) * S::kCopies, kLanes);
+            __shfl_sync(kAll, scores[k % S::kOwn], (k / S::kOwn * S::kHeads + h) * S::kCopies, kLanes);
 #pragma unroll
         for (int part = 0; part < S::kParts; ++part)
           mixed[h][part] = piece::add(mixed[h][part], value[k][part], weight);
       }
+      if constexpr (kStages == 0) {
+        if (more) load(a.values, k, value);
+      }
     }
     if constexpr (kStages == 0) {
-      if (batch + 1 < batches) load(a.values, value);
       if (batch + 2 < batches) rows = find_keys(batch + 2);
     }
   }
