@@ -37,8 +37,7 @@ class RowFours {
   __device__ void for_each(const F& f) const {
 #pragma unroll
     for (int j = 0; j < kHeldFours; ++j) {
-      if (j * kRowStep >= in_) break;
-      f(index(j), is_held_ ? held_[j] : load(j));
+      if (j * kRowStep < in_) f(index(j), is_held_ ? held_[j] : load(j));
     }
   }
 
