@@ -11,7 +11,7 @@
 
 namespace ingot::cuda {
 
-inline constexpr int kStepTeams = 4;  // of a block
+inline constexpr int kStepTeams = 2;  // of a block
 
 /// What a team shares.
 template <typename S>
@@ -24,7 +24,7 @@ struct StepTeam {
 /// Places the new keys and values that lie in a piece: several teams may write the same ones. And the
 /// queries, for the team; once more to where the op has them.
 template <typename S, typename Barrier>
-__device__ inline void place_piece_heads(const StepAttention& step, const AttentionPiece& piece, int kv_head,
+__device__ __forceinline__ void place_piece_heads(const StepAttention& step, const AttentionPiece& piece, int kv_head,
                                          int head_in_group, int thread, const Barrier& barrier,
                                          StepTeam<S>& team) {
   const PagedAttention& a = step.attention;
@@ -61,7 +61,7 @@ __device__ inline void place_piece_heads(const StepAttention& step, const Attent
 
 /// join_pieces() by a warp.
 template <typename S>
-__device__ inline void join_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
+__device__ __forceinline__ void join_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
                                     int splits) {
   constexpr int kUnits = S::kVectors;
   constexpr int kWays = kJoinTeam / (kUnits < kJoinTeam ? kUnits : kJoinTeam);
@@ -106,7 +106,7 @@ __device__ inline void join_by_warp(const PagedAttention& a, const SplitSums& su
 /// All of it. `team_number`: of the block; `thread`: of the team's kTeam, which attend, or behind them, a warp's
 /// that counts. `counts`: of the pieces that are done, of each row's items; 0 before and after.
 template <typename S>
-__device__ __noinline__ void attend_step(const StepAttention& step, char* shared, uint32_t* counts,
+__device__ __forceinline__ void attend_step(const StepAttention& step, char* shared, uint32_t* counts,
                                          int team_number, int thread) {
   constexpr int kAll = kTeam + kWarp;
   const PagedAttention& a = step.attention;

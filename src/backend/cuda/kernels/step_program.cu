@@ -5,9 +5,9 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kWarps = kSlices + kHelpers;
+constexpr int kWarps = kProductWarps + kFinishers;
 constexpr int kFixedBytes = 4 << 10;  // static shared memory, and what CUDA takes
-constexpr int kFewestSlots = 2;
+constexpr int kFewestSlots = 4;
 
 /// Dynamic shared memory: partial sums, then prepared rows (attention takes both as scratch), kept
 /// instructions, and the rings.
@@ -26,9 +26,9 @@ constexpr Layout layout_of(int row_bytes, int attention_bytes, int shared_bytes)
   layout.kept_at = (scratch + 127) / 128 * 128;
   layout.rings_at = layout.kept_at + kKeptInstructions * static_cast<int>(StepInstruction::kBytes);
   const int room = shared_bytes - kFixedBytes - layout.rings_at;
-  layout.slots = room / (kSlices * kSlotBytes);
-  if (layout.slots > kMostSlots) layout.slots = kMostSlots;
-  layout.bytes = layout.rings_at + layout.slots * kSlices * kSlotBytes;
+  layout.slots = room / (kProductWarps * kSlotBytes);
+  layout.slots = layout.slots > kMostSlots ? kMostSlots : layout.slots / 2 * 2;
+  layout.bytes = layout.rings_at + layout.slots * kProductWarps * kSlotBytes;
   return layout;
 }
 
@@ -61,14 +61,14 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   const StepRows rows{.values = dynamic + layout.rows_at, .scales = row_scales};
   auto* const kept = reinterpret_cast<StepInstruction*>(dynamic + layout.kept_at);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const bool multiplies = warp < kSlices;
+  const bool multiplies = warp < kProductWarps;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
   if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
-  WeightStream stream(dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes,
-                      layout.slots, kept, program.count, warp);
+  char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
+  WeightStream stream(ring, layout.slots, kept, program.count, warp);
   TileTurn turn;
 #pragma unroll 1
   for (int number = 0; number < program.count; ++number) {
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
         const auto& linear = instruction.as<StepLinear>();
         have_written = false;
         if (!multiplies) {
-          if (warp < kSlices + kFinishers) finish_tiles(linear, row_scales, sets, warp - kSlices, turn);
+          finish_tiles(linear, row_scales, sets, warp - kProductWarps, turn);
           break;
         }
         prepare_step_rows(linear, rows, partials);
@@ -106,29 +106,29 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       }
       case StepKind::attend:
         if constexpr (!std::is_same_v<Heads, NoHeads>) {
-          static_assert(kStepTeams == kHelpers && kSlices == kStepTeams * kTeamWarps);
-          const int team = multiplies ? warp / kTeamWarps : warp - kSlices;
+          static_assert(kStepTeams == kFinishers && kProductWarps == kStepTeams * kTeamWarps);
+          const int team = multiplies ? warp / kTeamWarps : warp - kProductWarps;
           attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces, team,
                              multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
+          if (multiplies) stream.resume(ring);
         }
         break;
     }
     if (have_written) __syncthreads();
     // The finishers speak for the block, each for what it wrote itself or what all wrote before the barrier.
-    const bool is_finisher = warp >= kSlices && warp < kSlices + kFinishers;
-    if (is_finisher) {
+    if (!multiplies) {
       __syncwarp();
       if (lane == 0) arrive_of_block(&program.shared->arrived);
     }
     if (number + 1 == program.count) break;
-    if (warp == kSlices && lane == 0) {
+    if (warp == kProductWarps && lane == 0) {
       wait_for_blocks(&program.shared->arrived,
                       static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
       if (blockIdx.x == 0) program.finished[number + 1] = nanoseconds();
     }
     __syncthreads();
   }
-  if (threadIdx.x != kSlices * kWarp) return;
+  if (threadIdx.x != kProductWarps * kWarp) return;
   // The first block leaves the count as it was found: nobody waits for it any more.
   if (blockIdx.x != 0) return;
   wait_for_blocks(&program.shared->arrived,
