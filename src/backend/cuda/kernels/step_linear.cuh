@@ -11,7 +11,7 @@ namespace ingot::cuda {
 inline constexpr int kFinishers = 2;  // warps; as many sets of partial sums
 inline constexpr int kStepThreads = (kProductWarps + kFinishers) * kWarp;
 inline constexpr int kTileThreads = (kProductWarps + 1) * kWarp;  // that meet at the barriers of a set
-inline constexpr int kSliceSums = 4 * kWarp;                // floats of a slice's m16n8 sums
+inline constexpr int kSliceSums = 4 * kWarp;                      // floats of a slice's m16n8 sums
 inline constexpr int kSetBytes = kSlices * kSliceSums * 4;
 
 /// Tiles that the block has multiplied so far: set and finisher of the next one follow from it.
@@ -41,8 +41,8 @@ __device__ __forceinline__ void multiply_slot(float (&sums)[4], uint32_t slot, u
 
 /// The sums of all of the block's tiles, a warp's slices of each.
 template <DType kType>
-__device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream, const char* rows,
-                                               float* sets, int warp, TileTurn& turn) {
+__device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
+                                               const char* rows, float* sets, int warp, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const SlicePair slices = slices_of(linear.in, warp);
   const bool is_tall = linear.halves == 2;
@@ -50,8 +50,8 @@ __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightS
   const int of_slot = slot_steps(is_tall);
   const int steps = slices.most();
   const int row = min(lane / 4, linear.rows - 1);
-  const uint32_t inputs = shared_address(rows + row * step_row_stride(linear.in) +
-                                         (slices.begin * kStep + lane % 4 * 8) * 2);
+  const uint32_t inputs =
+      shared_address(rows + row * step_row_stride(linear.in) + (slices.begin * kStep + lane % 4 * 8) * 2);
   const uint32_t second = static_cast<uint32_t>(slices.steps[0]) * (kStep * 2);
 #pragma unroll 1
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
@@ -85,7 +85,7 @@ struct OutputOperands {
 
 /// The outputs of the block's tiles whose turn is this finisher's.
 __device__ __forceinline__ void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
-                                    int finisher, TileTurn& turn) {
+                                             int finisher, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const LinearEpilogue& epilogue = linear.epilogue;
   const int shift = tile_shift(linear);

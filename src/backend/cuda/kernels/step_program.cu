@@ -56,6 +56,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   extern __shared__ uint4 shared[];
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
+  __shared__ KeptWalk walks[kStepTeams];
   char* const dynamic = reinterpret_cast<char*>(shared);
   auto* const sets = reinterpret_cast<float*>(dynamic);
   const StepRows rows{.values = dynamic + layout.rows_at, .scales = row_scales};
@@ -65,26 +66,32 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
+  if (threadIdx.x < kStepTeams) walks[threadIdx.x].seq_start = nullptr;
   if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
   char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
   WeightStream stream(ring, layout.slots, kept, program.count, warp);
   TileTurn turn;
+  if (multiplies) {
+    stream.set_end(kKeptInstructions - 1);
+    stream.fill();
+  }
 #pragma unroll 1
   for (int number = 0; number < program.count; ++number) {
     const StepInstruction& instruction = kept[number % kKeptInstructions];
     // The place of the instruction before; known to the streams from the next barrier on.
     if (warp == kWarps - 1) keep_instruction(program, number + kKeptInstructions - 1, kept);
-    if (multiplies) {
-      stream.set_end(number + kKeptInstructions - 1);
-      stream.fill();
-    }
     bool have_written = true;  // warps beside the finishers
     switch (instruction.kind) {
       case StepKind::linear: {
         const auto& linear = instruction.as<StepLinear>();
         have_written = false;
         if (!multiplies) {
+          if constexpr (!std::is_same_v<Heads, NoHeads>) {
+            const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+            if (number + 1 < program.count && next.kind == StepKind::attend)
+              fetch_piece<Heads>(next.as<StepAttention>(), walks[warp - kProductWarps]);
+          }
           finish_tiles(linear, row_scales, sets, warp - kProductWarps, turn);
           break;
         }
@@ -108,7 +115,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
         if constexpr (!std::is_same_v<Heads, NoHeads>) {
           static_assert(kStepTeams == kFinishers && kProductWarps == kStepTeams * kTeamWarps);
           const int team = multiplies ? warp / kTeamWarps : warp - kProductWarps;
-          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces, team,
+          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, walks, program.shared->pieces, team,
                              multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
           if (multiplies) stream.resume(ring);
         }
@@ -121,6 +128,13 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       if (lane == 0) arrive_of_block(&program.shared->arrived);
     }
     if (number + 1 == program.count) break;
+    if (multiplies) {
+      stream.set_end(number + kKeptInstructions - 1);
+      stream.fill();
+      const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+      if (next.kind == StepKind::linear && next.as<StepLinear>().norm != LinearNorm::none)
+        fetch_norm(next.as<StepLinear>());
+    }
     if (warp == kProductWarps && lane == 0) {
       wait_for_blocks(&program.shared->arrived,
                       static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
@@ -213,11 +227,9 @@ void run_step_program(const Gpu& gpu, const StepProgram& program) {
   if (program.count == 0) return;
   switch (program.heads.head_dim) {
     case 64:
-      return launch_with<PieceShape<64, 1, 8>, PieceShape<64, 2, 8>, PieceShape<64, 4, 8>,
-                         PieceShape<64, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<64, 1>, PieceOf<64, 2>, PieceOf<64, 4>, PieceOf<64, 8>>(gpu, program);
     case 128:
-      return launch_with<PieceShape<128, 1, 8>, PieceShape<128, 2, 8>, PieceShape<128, 4, 8>,
-                         PieceShape<128, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<128, 1>, PieceOf<128, 2>, PieceOf<128, 4>, PieceOf<128, 8>>(gpu, program);
     default:
       return launch<NoHeads>(gpu, program);
   }

@@ -91,6 +91,70 @@ __device__ __forceinline__ void reduce_step_row(const RowPreparation& p, const f
   sync_threads_of(kRowsBarrier, kStepRowThreads);
 }
 
+/// The one row of at most 2 * kRowStep values after rms_norm as bf16, with every load ahead of the first use.
+__device__ __forceinline__ void prepare_short_row(const RowPreparation& p, const StepRows& to, int pitch,
+                                                  RowPartials& partials) {
+  constexpr int kFours = 2;  // of a turn
+  const auto in = static_cast<int>(p.in);
+  float4 x[kFours][kTurns];
+  float4 weight[kFours][kTurns];
+  const auto index = [](int j, int turn) {
+    return j * kRowStep + (turn * kStepRowThreads + static_cast<int>(threadIdx.x)) * 4;
+  };
+#pragma unroll
+  for (int j = 0; j < kFours; ++j) {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn) x[j][turn] = load_row<true>(p.x, index(j, turn), in);
+  }
+#pragma unroll
+  for (int j = 0; j < kFours; ++j) {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn)
+      weight[j][turn] = load_parameters<true>(p.norm_weight, index(j, turn), in);
+  }
+#pragma unroll
+  for (int turn = 0; turn < kTurns; ++turn) {
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < kFours; ++j) {
+      const float4& four = x[j][turn];
+      sum = __fmaf_rn(four.x, four.x, sum);
+      sum = __fmaf_rn(four.y, four.y, sum);
+      sum = __fmaf_rn(four.z, four.z, sum);
+      sum = __fmaf_rn(four.w, four.w, sum);
+    }
+    sum = sum_of_warp(sum);
+    if (threadIdx.x % kWarp == 0) partials.sums[0][warp_of_turn(turn)] = sum;
+  }
+  sync_threads_of(kRowsBarrier, kStepRowThreads);
+  const RowScale scale = scale_of_row(p, 0, partials);
+#pragma unroll
+  for (int j = 0; j < kFours; ++j) {
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const int i = index(j, turn);
+      const float4& v = x[j][turn];
+      const float4& w = weight[j][turn];
+      const float4 y = {
+          normalised(v.x, scale, w.x, 0, LinearNorm::rms), normalised(v.y, scale, w.y, 0, LinearNorm::rms),
+          normalised(v.z, scale, w.z, 0, LinearNorm::rms), normalised(v.w, scale, w.w, 0, LinearNorm::rms)};
+      if (i < pitch) *reinterpret_cast<uint2*>(to.values + i * 2) = as_bf16(y);
+    }
+  }
+  if (threadIdx.x == 0) to.scales[0] = 1;
+  sync_threads_of(kRowsBarrier, kStepRowThreads);
+}
+
+/// Asks for the parameters of a linear's norm, by threads of kStepRowThreads.
+__device__ __forceinline__ void fetch_norm(const StepLinear& linear) {
+  constexpr int kLine = 128;
+  const int line = static_cast<int>(threadIdx.x) * kLine;
+  const auto bytes = [&](const FloatRow& row) { return linear.in * (row.dtype == DType::f32 ? 4 : 2); };
+  for (const FloatRow* row : {&linear.norm_weight, &linear.norm_bias}) {
+    if (row->data != nullptr && line < bytes(*row)) fetch_line(static_cast<const char*>(row->data) + line);
+  }
+}
+
 /// Prepares all rows, by the first kStepRowThreads threads of the block; they have passed a barrier when it
 /// returns.
 __device__ __forceinline__ void prepare_step_rows(const StepLinear& linear, const StepRows& to,
@@ -105,6 +169,8 @@ __device__ __forceinline__ void prepare_step_rows(const StepLinear& linear, cons
   const int stride = step_row_stride(linear.in);
   const auto pitch = static_cast<int>(prepared_pitch(linear.in));
   const bool is_f16 = linear.dtype == DType::f16;
+  if (linear.rows == 1 && !is_f16 && p.norm == LinearNorm::rms && linear.in <= 2 * kRowStep)
+    return prepare_short_row(p, to, pitch, partials);
 #pragma unroll 1
   for (int r = 0; r < linear.rows; ++r) {
     const float* row = p.x + static_cast<int64_t>(r) * linear.in;

@@ -1,9 +1,9 @@
 // A warp's stream of weights through its ring in shared memory: slot after slot, in the order in which the
 // warp will multiply them, from tile to tile and from instruction to instruction.
 //
-// A warp has two neighbouring slices of K. A slot is 2 KiB: of each slice 16 weight rows x 32 values of k, or 8
-// rows x 64. Each lane copies what it reads itself (linear_fragments.cuh), so that only its own copies have to
-// have landed.
+// A warp has two neighbouring slices of K. A slot is 2 KiB: of each slice 16 weight rows x 32 values of k, or
+// 8 rows x 64. Each lane copies what it reads itself (linear_fragments.cuh), so that only its own copies have
+// to have landed.
 #pragma once
 
 #include "backend/cuda/kernels/linear_fragments.cuh"
@@ -14,7 +14,7 @@ namespace ingot::cuda {
 
 inline constexpr int kSlotPieces = 4;
 inline constexpr int kSlotBytes = kSlotPieces * kPieceBytes;
-inline constexpr int kMostSlots = 10;        // of a warp's ring; even
+inline constexpr int kMostSlots = 10;  // of a warp's ring; even
 inline constexpr int kWarpSlices = 2;
 inline constexpr int kProductWarps = kSlices / kWarpSlices;
 inline constexpr int kKeptInstructions = 8;  // in shared memory, the current one included
@@ -59,7 +59,9 @@ __device__ __forceinline__ void wait_for_most(int left) {
 /// A block's tiles of a linear, one after another.
 class TileWalk {
  public:
-  __device__ explicit TileWalk(const StepLinear& linear) : tile_(static_cast<int>(blockIdx.x)) { find(linear); }
+  __device__ explicit TileWalk(const StepLinear& linear) : tile_(static_cast<int>(blockIdx.x)) {
+    find(linear);
+  }
   __device__ bool is_done(const StepLinear& linear) const { return tile_ >= linear.tiles; }
   __device__ void next(const StepLinear& linear) {
     tile_ += static_cast<int>(gridDim.x);
@@ -182,7 +184,8 @@ class WeightStream {
     copy_weights(to, from_, step_ < before && left_ > 0 ? 16 : 0, policy_);
     copy_weights(to + kPieceBytes, from_ + to_second_,
                  next < before && left_ > (next - step_) * kStep ? 16 : 0, policy_);
-    copy_weights(to + 2 * kPieceBytes, second, step_ < second_steps_ && left_ > before * kStep ? 16 : 0, policy_);
+    copy_weights(to + 2 * kPieceBytes, second, step_ < second_steps_ && left_ > before * kStep ? 16 : 0,
+                 policy_);
     copy_weights(to + 3 * kPieceBytes, second + to_second_,
                  next < second_steps_ && left_ > (before + next - step_) * kStep ? 16 : 0, policy_);
     commit_copies();
@@ -207,8 +210,8 @@ class WeightStream {
   int tile_ = -1;        // none yet
   int part_ = 0;
   bool is_tall_ = true;
-  int left_ = 0;  // values of k from this lane's next ones of the first slice to the end of the row
-  int first_steps_ = 0;   // of the slices
+  int left_ = 0;         // values of k from this lane's next ones of the first slice to the end of the row
+  int first_steps_ = 0;  // of the slices
   int second_steps_ = 0;
   int steps_ = 0;  // the larger of both
   int step_ = 0;   // that is asked for next
