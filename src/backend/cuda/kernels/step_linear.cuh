@@ -22,15 +22,17 @@ struct TileTurn {
   __device__ bool is_reused() const { return turn >= kFinishers; }
 };
 
-/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7.
+/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7; `high`: of rows 8 … 15.
 template <DType kType, bool kTall>
-__device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t inputs, int steps) {
+__device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t high, uint32_t inputs,
+                                               int steps) {
 #pragma unroll 4
   for (int step = 0; step < steps; ++step) {
     const uint4 first = load_piece(low);
-    const uint4 second = kTall ? load_piece(low + kPieceRows * kTallPitch) : uint4{0, 0, 0, 0};
+    const uint4 second = kTall ? load_piece(high) : uint4{0, 0, 0, 0};
     multiply_pieces<kType>(sums, first, second, load_piece(inputs));
     low += kStep * 2;
+    high += kStep * 2;
     inputs += kStep * 2;
   }
 }
@@ -39,27 +41,36 @@ __device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, u
 template <DType kType, bool kTall>
 __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
                                                const char* rows, float* sets, int warp, TileTurn& turn) {
-  constexpr int kSlotSteps = (kTall ? 1 : 2) * kSlotValues / kStep;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const SlicePair slices = slices_of(linear.in, warp);
   const int tiles = linear.tiles;
   const int steps = slices.steps();
+  const int values = part_values(linear);
+  const int part_steps = values / kStep;
+  const auto part_bytes = static_cast<uint32_t>(kPieceRows * values * 2);
   const int row = min(lane / 4, linear.rows - 1);
   const uint32_t inputs =
       shared_address(rows + row * step_row_stride(linear.in) + (slices.begin * kStep + lane % 4 * 8) * 2);
-  const auto own = static_cast<uint32_t>(lane / 4 * slot_pitch(kTall) + lane % 4 * 16);
+  const auto own = static_cast<uint32_t>(lane / 4 * values * 2 + lane % 4 * 16);
 #pragma unroll 1
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
     float sums[kWarpSlices][4] = {};
+    uint32_t part = 0;  // of the slot, of small tiles
 #pragma unroll 1
-    for (int step = 0; step < steps; step += kSlotSteps) {
-      const uint32_t slot = stream.take() + own;
+    for (int step = 0; step < steps; step += part_steps) {
+      const uint32_t slot = (part == 0 ? stream.take() : stream.taken()) + own + part;
       const uint32_t input = inputs + static_cast<uint32_t>(step) * (kStep * 2);
-      const int end = min(steps - step, kSlotSteps);
+      const int end = min(steps - step, part_steps);
       const int of_first = max(0, min(slices.first - step, end));
-      multiply_steps<kType, kTall>(sums[0], slot, input, of_first);
+      multiply_steps<kType, kTall>(sums[0], slot, slot + part_bytes, input, of_first);
       const auto skip = static_cast<uint32_t>(of_first) * (kStep * 2);
-      multiply_steps<kType, kTall>(sums[1], slot + skip, input + skip, end - of_first);
+      multiply_steps<kType, kTall>(sums[1], slot + skip, slot + part_bytes + skip, input + skip,
+                                   end - of_first);
+      if (!kTall && part == 0 && step + part_steps < steps) {
+        part = part_bytes;
+        continue;
+      }
+      part = 0;
       stream.give_back();
     }
     const int set = turn.set();

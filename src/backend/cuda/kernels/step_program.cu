@@ -40,7 +40,7 @@ template <>
 constexpr int kAttentionBytes<NoHeads> = 0;
 constexpr int kMostAttentionBytes = 48 << 10;
 
-/// Copies an instruction into shared memory, by a warp.
+/// Copies an instruction into shared memory, by a warp, and has the copy engine fetch its maps.
 __device__ void keep_instruction(const StepProgram& program, int number, StepInstruction* kept) {
   if (number >= program.count) return;
   const auto* from = reinterpret_cast<const uint4*>(program.instructions + number);
@@ -48,6 +48,14 @@ __device__ void keep_instruction(const StepProgram& program, int number, StepIns
   static_assert(StepInstruction::kBytes == kWarp * sizeof(uint4));
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   to[lane] = from[lane];
+  __syncwarp();
+  const StepInstruction& instruction = kept[number % kKeptInstructions];
+  if (instruction.kind != StepKind::linear || lane >= 2 * kMostStepParts) return;
+  const StepPart& part = instruction.as<StepLinear>().parts[lane / 2];
+  const void* map = lane % 2 == 0 ? part.weight_map : part.up_map;
+#if __CUDA_ARCH__ >= 900
+  if (map != nullptr) asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+#endif
 }
 
 template <class Heads>
@@ -178,6 +186,16 @@ StepHeads step_heads(const PagedAttention& a) {
   const bool is_known = a.head_dim == 64 || a.head_dim == 128;
   const int items = a.rows * a.kv_heads * static_cast<int>(divide_up(group, at_once));
   return {.head_dim = is_known && items <= kMostStepItems ? a.head_dim : 0, .at_once = at_once};
+}
+
+int step_box_values(int64_t in) {
+  const int64_t steps = divide_up(in, kStep);
+  if (in % kStep != 0 || steps % kSlices != 0) return 0;
+  // Neither a box nor a slot reaches into the next warp's slices.
+  const auto of_warp = static_cast<int>(steps / kSlices * kWarpSlices);
+  int box = of_warp < kSlotValues / kStep ? of_warp : kSlotValues / kStep;
+  while (of_warp % box != 0) --box;
+  return box * kStep;
 }
 
 void cut_step_tiles(const Gpu& gpu, StepLinear& linear) {

@@ -12,11 +12,8 @@
 
 namespace ingot::cuda {
 
-inline constexpr int kSlotValues = 256;                  // of k, of tall tiles
-inline constexpr int kTallPitch = kSlotValues * 2 + 16;  // bytes from a row to the next: other banks
-inline constexpr int kSmallPitch = 2 * kSlotValues * 2 + 16;
-inline constexpr int kSlotBytes = 2 * kPieceRows * kTallPitch;
-static_assert(kPieceRows * kSmallPitch <= kSlotBytes && kSlotBytes % 128 == 0);
+inline constexpr int kSlotValues = 256;  // of k, of tall tiles
+inline constexpr int kSlotBytes = 2 * kPieceRows * kSlotValues * 2;
 inline constexpr int kMostSlots = 8;         // of a warp's ring
 inline constexpr int kKeptInstructions = 8;  // in shared memory, the current one included
 inline constexpr int kWarpSlices = 2;
@@ -26,12 +23,10 @@ inline constexpr int kProductWarps = kSlices / kWarpSlices;
 __device__ inline int tile_shift(const StepLinear& linear) {
   return linear.epilogue.gated || linear.halves == 1 ? 3 : 4;
 }
-/// Values of k in a slot, and bytes between its rows.
-__device__ __forceinline__ int slot_values(bool is_tall) {
-  return is_tall ? kSlotValues : 2 * kSlotValues;
-}
-__device__ __forceinline__ int slot_pitch(bool is_tall) {
-  return is_tall ? kTallPitch : kSmallPitch;
+/// Values of k in each of a slot's two parts, 8 rows each one after another: of tall tiles both halves' same
+/// k, else of the one half the next ones.
+__device__ __forceinline__ int part_values(const StepLinear& linear) {
+  return linear.box_values > 0 ? linear.box_values : kSlotValues;
 }
 
 /// A warp's slices: the second follows the first.
@@ -111,6 +106,19 @@ class TileWalk {
   int part_ = 0;
 };
 
+/// The same of a box, by one thread; `row` and `k`: where it begins in the matrix.
+__device__ __forceinline__ void copy_box(uint32_t to, const void* map, int k, int row, uint32_t barrier,
+                                         uint64_t policy) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, "
+      "{%2, "
+      "%3}], [%4], %5;" ::"r"(to),
+      "l"(map), "r"(k), "r"(row), "r"(barrier), "l"(policy)
+      : "memory");
+#endif
+}
+
 /// To be used by whole warps.
 class WeightStream {
  public:
@@ -142,6 +150,10 @@ class WeightStream {
     wait_for_bytes(barriers_ + static_cast<uint32_t>(read_) * 8, parity_);
     return ring_ + static_cast<uint32_t>(read_ * kSlotBytes);
   }
+  /// Where the slot is that was taken.
+  __device__ __forceinline__ uint32_t taken() const {
+    return ring_ + static_cast<uint32_t>(read_ * kSlotBytes);
+  }
   /// The oldest slot has been read.
   __device__ __forceinline__ void give_back() {
     ++taken_;
@@ -163,7 +175,7 @@ class WeightStream {
     const StepLinear& linear = kept(instruction_).as<StepLinear>();
     const int left = left_;
     aim(linear, slices_of(linear.in, warp_));
-    from_ += (left_ - left) * 2;
+    k_ += left_ - left;
     left_ = left;
   }
 
@@ -192,30 +204,52 @@ class WeightStream {
     }
     return false;
   }
-  /// Each lane has a row.
   __device__ __forceinline__ void aim(const StepLinear& linear, const SlicePair& slices) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const StepPart& part = linear.parts[part_];
     const bool gated = linear.epilogue.gated;
     is_tall_ = linear.halves == 2;
-    const int first_output = (tile_ - part.first_tile) << tile_shift(linear);
-    const int row = min(first_output + (gated ? lane % kPieceRows : lane), part.outputs - 1);
-    from_ = static_cast<const char*>(gated && lane >= kPieceRows ? part.up : part.weight) +
-            (static_cast<int64_t>(row) * linear.in + slices.begin * kStep) * 2;
+    values_ = part_values(linear);
+    has_boxes_ = linear.box_values > 0;
+    first_row_ = (tile_ - part.first_tile) << tile_shift(linear);
+    second_row_ = first_row_ + (is_tall_ && !gated ? kPieceRows : 0);
+    last_row_ = part.outputs - 1;
+    in_ = linear.in;
+    k_ = slices.begin * kStep;
     left_ = slices.steps() * kStep;
+    first_ = has_boxes_ ? part.weight_map : part.weight;
+    second_ = gated ? (has_boxes_ ? part.up_map : part.up) : first_;
   }
   __device__ __forceinline__ void ask() {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const int rows = is_tall_ ? 2 * kPieceRows : kPieceRows;
-    const int values = min(left_, slot_values(is_tall_));
     const uint32_t barrier = barriers_ + static_cast<uint32_t>(write_) * 8;
-    if (lane == 0) expect_bytes(barrier, rows * values * 2);
+    const uint32_t to = ring_ + static_cast<uint32_t>(write_ * kSlotBytes);
+    const uint32_t part_bytes = static_cast<uint32_t>(kPieceRows * values_ * 2);
+    const int second_k = is_tall_ ? k_ : k_ + values_;
+    const int first = min(left_, values_);
+    const int second = is_tall_ ? first : max(0, min(left_ - values_, values_));
+    if (lane == 0) {
+      // Boxes come whole, also where the weight ends: zeros.
+      if (has_boxes_) {
+        expect_bytes(barrier, static_cast<int>(second > 0 ? 2 * part_bytes : part_bytes));
+        copy_box(to, first_, k_, first_row_, barrier, policy_);
+        if (second > 0) copy_box(to + part_bytes, second_, second_k, second_row_, barrier, policy_);
+      } else {
+        expect_bytes(barrier, kPieceRows * (first + second) * 2);
+      }
+    }
     __syncwarp();
-    if (lane < rows)
-      copy_in_bulk(ring_ + static_cast<uint32_t>(write_ * kSlotBytes + lane * slot_pitch(is_tall_)), from_,
-                   values * 2, barrier, policy_);
-    from_ += values * 2;
-    left_ -= values;
+    if (!has_boxes_ && lane < 2 * kPieceRows) {
+      const bool is_first = lane < kPieceRows;
+      const int row = min((is_first ? first_row_ : second_row_) + lane % kPieceRows, last_row_);
+      const int values = is_first ? first : second;
+      const char* from = static_cast<const char*>(is_first ? first_ : second_) +
+                         (static_cast<int64_t>(row) * in_ + (is_first ? k_ : second_k)) * 2;
+      if (values > 0)
+        copy_in_bulk(to + static_cast<uint32_t>(lane * values_ * 2), from, values * 2, barrier, policy_);
+    }
+    const int asked = is_tall_ ? first : first + second;
+    k_ += asked;
+    left_ -= asked;
     ++asked_;
     if (++write_ == slots_) write_ = 0;
   }
@@ -233,8 +267,16 @@ class WeightStream {
   int tile_ = -1;        // none yet
   int part_ = 0;
   bool is_tall_ = true;
-  int left_ = 0;  // values of k of the tile that are still to be asked for
-  const char* from_ = nullptr;
+  bool has_boxes_ = false;
+  int values_ = 0;  // of a part
+  int left_ = 0;    // values of k of the tile that are still to be asked for
+  int k_ = 0;       // the next one
+  int in_ = 0;
+  int first_row_ = 0;
+  int second_row_ = 0;
+  int last_row_ = 0;
+  const void* first_ = nullptr;  // map or weight of a slot's parts
+  const void* second_ = nullptr;
 
   int asked_ = 0;
   int taken_ = 0;
