@@ -61,7 +61,7 @@ __device__ void keep_instruction(const StepProgram& program, int number, StepIns
 template <class Heads>
 __global__ void __launch_bounds__(kStepThreads, 1)
     run_program(const __grid_constant__ StepProgram program, const __grid_constant__ Layout layout) {
-  extern __shared__ uint4 shared[];
+  extern __shared__ __align__(128) uint4 shared[];  // as boxes want it
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
   __shared__ KeptWalk walks[kStepTeams];
