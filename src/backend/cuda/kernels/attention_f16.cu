@@ -80,6 +80,7 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
                      reinterpret_cast<const float*>(panels + S::kRaw), tile.queries - 1 - tile.first,
                      warp_query, own_panels, query_scales);
     arrive_warp(&shared.queries_read);
+    wait_for_inputs();
     show_shared_writes();
     sync_threads(1 + warpgroup, kGroupThreads);
 
@@ -101,10 +102,10 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
     uint32_t weights[kF16Scores / 2];
     float rescale[2];
     const char* source = keys_of_head(pass, tile.sequence, next.head, Tile::kBytes);
-    const auto weigh = [&](int i, int usual) {
+    const auto weigh = [&](int i, bool is_usual) {
       const int first = i * kF16TileKeys;
       const bool sees_all = first + kF16TileKeys - 1 <= lowest && first > highest - window;
-      if (usual != 0) {
+      if (is_usual) {
         if (!sees_all) mask(last, window, first, t, scores);
         return to_weights<true>(nullptr, t, rows, scores, rescale);
       }
@@ -126,9 +127,9 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
     begin_scores<S>(queries, keys_in(stage), scores);
     wait_for_products<0>();
     hold(scores);
-    int usual = shared.is_usual[stage];
+    bool is_usual = shared.is_usual(stage);
     arrive_warp(&shared.keys_read[stage]);
-    weigh(keys.begin, usual);
+    weigh(keys.begin, is_usual);
     pack();
 #pragma unroll 1
     for (int i = keys.begin + 1; i < keys.end; ++i) {
@@ -140,11 +141,11 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
       wait_for_phase(&shared.values_there[stage], phase);
       begin_mixing<S>(weights, values_in(stage), mixed);
       turns.pass_on();
+      is_usual = shared.is_usual(next_stage);
       wait_for_products<1>();
       hold(scores);
-      usual = shared.is_usual[next_stage];
       arrive_warp(&shared.keys_read[next_stage]);
-      const bool grows = weigh(i, usual);
+      const bool grows = weigh(i, is_usual);
       wait_for_products<0>();
       hold(mixed);
       arrive_warp(&shared.values_read[stage]);
@@ -177,11 +178,12 @@ __global__ void __launch_bounds__(S::kThreads, 1) attend_f16(const __grid_consta
   char* panels = shared_bytes + (-shared_address(shared_bytes) & 1023);  // and stages, and raw queries
   if (threadIdx.x == 0) shared.begin(S::kGroups * kGroupThreads / kWarp);
   __syncthreads();
-  wait_for_inputs();
+  if (pass.query_tiles == 0) wait_for_inputs();  // then any kernel may be ahead
   if (pass.clears_padding) clear_padding(pass.attention);
   if (threadIdx.x >= S::kGroups * kGroupThreads) {
     give_registers<S>();
     if (threadIdx.x / kWarp == S::kGroups * kGroupThreads / kWarp) bring<S>(pass, shared, panels);
+    wait_for_inputs();
   } else {
     take_registers<S>();
     attend<S>(pass, shared, query_scales, panels);

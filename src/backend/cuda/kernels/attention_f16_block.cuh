@@ -6,6 +6,7 @@
 #include "backend/cuda/kernels/attention_f16.h"
 #include "backend/cuda/kernels/attention_tiles.cuh"
 #include "backend/cuda/kernels/bulk_copies.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/warpgroup_products.cuh"
 
 namespace ingot::cuda {
@@ -37,8 +38,8 @@ struct HeadTile {
 };
 
 struct FlashShared {
+  int4 are_usual[kKeyStages];  // whether the parts' keys and values have the usual scales
   HeadTile tiles[kTileStages];
-  int is_usual[kKeyStages];  // whether keys and values have the usual scales
   PhaseBarrier tile_there[kTileStages];
   PhaseBarrier tile_read[kTileStages];
   PhaseBarrier queries_there;
@@ -47,6 +48,12 @@ struct FlashShared {
   PhaseBarrier keys_read[kKeyStages];
   PhaseBarrier values_there[kKeyStages];
   PhaseBarrier values_read[kKeyStages];
+
+  /// Of a stage whose keys are there.
+  __device__ bool is_usual(int stage) const {
+    const int4 parts = are_usual[stage];
+    return (parts.x & parts.y & parts.z & parts.w) != 0;
+  }
 
   /// By one thread. What was brought is read by so many warps.
   __device__ void begin(int warps) {
@@ -107,7 +114,7 @@ __device__ void bring_queries(const PagedAttention& a, const QueryTile& tile, in
   }
 }
 
-/// What the copying warp does.
+/// What the copying warp does. Until wait_for_inputs() it reads what was there before keys came to f16.
 template <class S>
 __device__ void bring(const F16Pass& pass, FlashShared& shared, char* panels) {
   using Tile = typename S::Tile;
@@ -133,7 +140,7 @@ __device__ void bring(const F16Pass& pass, FlashShared& shared, char* panels) {
       if (is_last) return;
       wait_for_phase(&shared.queries_read, brought % 2 ^ 1);
       bring_queries<S>(a, tile, pass.first_head + head, group, panels + S::kRaw, &shared.queries_there);
-      ++brought;
+      if (brought++ == 0) wait_for_inputs();
       const char* source = keys_of_head(pass, tile.sequence, head, Tile::kBytes);
       const KeyRange keys = keys_of(a, tile, group, S::kQueries);
       for (int i = keys.begin; i < keys.end; ++i, ++step) {
@@ -143,15 +150,15 @@ __device__ void bring(const F16Pass& pass, FlashShared& shared, char* panels) {
         char* to = panels + S::kStages + stage * 2 * Tile::kHalfBytes;
         if (lane != 0) continue;
         wait_for_phase(&shared.keys_read[stage], phase ^ 1);
-        const int4 usual = *reinterpret_cast<const int4*>(from + Tile::kIsUsual);
-        shared.is_usual[stage] = usual.x & usual.y & usual.z & usual.w;
-        arrive_expecting(&shared.keys_there[stage], Tile::kHalfBytes);
+        arrive_expecting(&shared.keys_there[stage], Tile::kHalfBytes + static_cast<int>(sizeof(int4)));
         copy_bulk(to, from, Tile::kHalfBytes, &shared.keys_there[stage]);
+        copy_bulk(&shared.are_usual[stage], from + Tile::kIsUsual, sizeof(int4), &shared.keys_there[stage]);
         wait_for_phase(&shared.values_read[stage], phase ^ 1);
         arrive_expecting(&shared.values_there[stage], Tile::kHalfBytes);
         copy_bulk(to + Tile::kHalfBytes, from + Tile::kValues, Tile::kHalfBytes, &shared.values_there[stage]);
       }
     }
+    if (brought == 0) wait_for_inputs();
     if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(pass.begun, 1);
     number = __shfl_sync(~0U, number, 0);
   }

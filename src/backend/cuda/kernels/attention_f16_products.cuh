@@ -56,19 +56,33 @@ struct Turns {
 template <class S>
 __device__ void scale_queries(float scale, const float* raw, int last, int warp_query, char* panels,
                               float* scales) {
-  constexpr int kLanes = S::kHeadDim / 4;  // of a query
-  constexpr int kTogether = kWarp / kLanes;
+  constexpr int kLanes = 8;  // of a query: few, which have little to tell each other
+  constexpr int kLoads = S::kHeadDim / (4 * kLanes);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int column = lane % kLanes * 4;
 #pragma unroll
-  for (int i = 0; i < 16; i += kTogether) {
+  for (int i = 0; i < 16; i += kWarp / kLanes) {
     const int query = warp_query + i + lane / kLanes;
-    float4 x = *reinterpret_cast<const float4*>(raw + min(query, last) * S::kHeadDim + column);
-    x = {__fmul_rn(x.x, scale), __fmul_rn(x.y, scale), __fmul_rn(x.z, scale), __fmul_rn(x.w, scale)};
-    const int exponent = max(-100, min(100, 14 - largest_exponent<kLanes>(x)));
-    const int place = column / kPanelColumns * kGroupQueries * kPanelRowBytes +
-                      panel_place(query % kGroupQueries, column % kPanelColumns);
-    *reinterpret_cast<uint2*>(panels + place) = scaled_halves(x, power_of_2(exponent));
+    const float* from = raw + min(query, last) * S::kHeadDim + lane % kLanes * 4;
+    float4 x[kLoads];
+    float largest = 0;  // which may be no number: then others decide, and it stays what it is
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      x[k] = *reinterpret_cast<const float4*>(from + 4 * kLanes * k);
+      largest =
+          fmaxf(largest, fmaxf(fmaxf(fabsf(x[k].x), fabsf(x[k].y)), fmaxf(fabsf(x[k].z), fabsf(x[k].w))));
+    }
+#pragma unroll
+    for (int distance = kLanes / 2; distance > 0; distance /= 2)
+      largest = fmaxf(largest, __shfl_xor_sync(~0U, largest, distance));
+    const int exponent = max(-100, min(100, 14 - exponent_of(__fmul_rn(largest, fabsf(scale)))));
+    const float both = __fmul_rn(scale, power_of_2(exponent));
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) {
+      const int column = 4 * (kLanes * k + lane % kLanes);
+      const int place = column / kPanelColumns * kGroupQueries * kPanelRowBytes +
+                        panel_place(query % kGroupQueries, column % kPanelColumns);
+      *reinterpret_cast<uint2*>(panels + place) = scaled_halves(x[k], both);
+    }
     if (lane % kLanes == 0) scales[query] = power_of_2(-exponent - UsualKeys::kScale);
   }
 }

@@ -2,6 +2,7 @@
 // (warpgroup_products.cuh): a lane has the rows g and g + 8 of its warp's 16, and of 8 columns two.
 #pragma once
 
+#include <climits>
 #include <cmath>
 
 #include "backend/cuda/kernels/attention_f16.h"
@@ -43,10 +44,17 @@ __device__ inline void apply_scales(const KeyScales* scales, int t, const F16Row
 
 /// Scores of keys outside of a row's view become -inf. `last`: key that rows see; `first`: of the tile.
 __device__ inline void mask(const int (&last)[2], int window, int first, int t, float (&scores)[kF16Scores]) {
+  // Of the lane's keys, counted from its first one, rows see those from begin to end.
+  const int end[2] = {last[0] - first - 2 * t, last[1] - first - 2 * t};
 #pragma unroll
   for (int i = 0; i < kF16Scores; ++i) {
-    const int behind = last[i % 4 / 2] - (first + i / 4 * 8 + 2 * t + i % 2);
-    if (behind < 0 || behind >= window) scores[i] = -INFINITY;
+    if (i / 4 * 8 + i % 2 > end[i % 4 / 2]) scores[i] = -INFINITY;
+  }
+  if (window == INT_MAX) return;
+  const int begin[2] = {end[0] - window + 1, end[1] - window + 1};
+#pragma unroll
+  for (int i = 0; i < kF16Scores; ++i) {
+    if (i / 4 * 8 + i % 2 < begin[i % 4 / 2]) scores[i] = -INFINITY;
   }
 }
 

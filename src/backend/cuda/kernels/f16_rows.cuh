@@ -9,17 +9,19 @@
 
 namespace ingot::cuda {
 
-/// The exponent of the largest of a row's magnitudes, of which kLanes neighbours hold four each: -127 for
-/// zeros, 128 where one is no number.
+/// The exponent of a magnitude: -127 for zero and what is smaller than a normal number, 128 for what is none.
+__device__ inline int exponent_of(float magnitude) {
+  return static_cast<int>(__float_as_uint(magnitude) >> 23) - 127;
+}
+
+/// The exponent of the largest of a row's magnitudes, of which kLanes neighbours hold four each.
 template <int kLanes>
 __device__ inline int largest_exponent(const float4& x) {
-  uint32_t largest = 0;
-#pragma unroll
-  for (const float value : {x.x, x.y, x.z, x.w}) largest = max(largest, __float_as_uint(value) & 0x7fffffffU);
+  float largest = fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
 #pragma unroll
   for (int distance = kLanes / 2; distance > 0; distance /= 2)
-    largest = max(largest, __shfl_xor_sync(~0U, largest, distance));
-  return static_cast<int>(largest >> 23) - 127;
+    largest = fmaxf(largest, __shfl_xor_sync(~0U, largest, distance));
+  return exponent_of(largest);
 }
 
 /// 2^exponent, which is one of a normal number.
