@@ -1,0 +1,191 @@
+// What follows the sums of a tile: the arithmetic of linear_epilogue.cuh, on four outputs of a row at a time.
+#pragma once
+
+#include "backend/cuda/kernels/linear_epilogue.cuh"
+#include "backend/cuda/kernels/linear_tensor.cuh"
+
+namespace ingot::cuda {
+
+/// silu(x) with the bits of activated(), without its branches. The quotient is the one that a correction by
+/// its remainder rounds; beyond these bounds the remainder may be no normal number.
+__device__ inline float silu_within_bounds(float x) {
+  const float divisor = __fadd_rn(1.0F, expf(-x));
+  float inverse;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(divisor));
+  inverse = __fmaf_rn(__fmaf_rn(-divisor, inverse, 1.0F), inverse, inverse);
+  const float quotient = __fmul_rn(x, inverse);
+  const float nearer = __fmaf_rn(__fmaf_rn(-divisor, quotient, x), inverse, quotient);
+  return __fmaf_rn(__fmaf_rn(-divisor, nearer, x), inverse, nearer);
+}
+__device__ inline bool is_within_bounds_of_silu(float x) {
+  return fabsf(x) < 64.0F && fabsf(x) > 0x1p-60F;
+}
+
+template <int kSteps>
+__device__ __forceinline__ void activate(LinearActivation activation, float (&y)[kSteps][4]) {
+  if (activation == LinearActivation::none) return;
+  bool is_usual = activation == LinearActivation::silu;
+#pragma unroll
+  for (int i = 0; i < kSteps * 4; ++i) is_usual = is_usual && is_within_bounds_of_silu(y[i / 4][i % 4]);
+  if (is_usual) {
+#pragma unroll
+    for (int i = 0; i < kSteps * 4; ++i) y[i / 4][i % 4] = silu_within_bounds(y[i / 4][i % 4]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kSteps * 4; ++i) y[i / 4][i % 4] = activated(activation, y[i / 4][i % 4]);
+  }
+}
+
+/// Values n … n + 3 of a row of parameters; what lies beyond `end` is zero.
+__device__ inline float4 load_parameters_of_tile(const FloatRow& row, int64_t n, int64_t end) {
+  if (n + 4 <= end && end % 4 == 0) return load_four_floats(row, n);
+  return {n < end ? load_float(row, n) : 0, n + 1 < end ? load_float(row, n + 1) : 0,
+          n + 2 < end ? load_float(row, n + 2) : 0, n + 3 < end ? load_float(row, n + 3) : 0};
+}
+
+/// Four outputs of a row that may end within them; in fours where rows are multiples of four.
+__device__ inline float4 load_four_of_tile(const float* from, int count, bool is_even) {
+  if (is_even && count == 4) return *reinterpret_cast<const float4*>(from);
+  return {count > 0 ? from[0] : 0, count > 1 ? from[1] : 0, count > 2 ? from[2] : 0, count > 3 ? from[3] : 0};
+}
+__device__ inline void store_four_of_tile(float* to, const float4& y, int count, bool is_even) {
+  if (is_even && count == 4) {
+    *reinterpret_cast<float4*>(to) = y;
+    return;
+  }
+  if (count > 0) to[0] = y.x;
+  if (count > 1) to[1] = y.y;
+  if (count > 2) to[2] = y.z;
+  if (count > 3) to[3] = y.w;
+}
+
+/// A barrier of the threads of one warpgroup.
+__device__ inline void synchronise_group(int group) {
+  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kGroupThreads) : "memory");
+}
+
+__device__ inline void add_to(float (&y)[4], const float4& more) {
+  y[0] = __fadd_rn(y[0], more.x);
+  y[1] = __fadd_rn(y[1], more.y);
+  y[2] = __fadd_rn(y[2], more.z);
+  y[3] = __fadd_rn(y[3], more.w);
+}
+
+/// Where sum m of staged row n waits: fours stay together, and neither writing nor reading meets a bank
+/// twice.
+__device__ inline int staged(int n, int m) {
+  return n * kGroupOutputs + (m ^ (n / 2 % 4 * 8));
+}
+
+/// Finishes and writes the sums of a warpgroup, kStagedRows at a time: through shared memory, so that what is
+/// read and written are whole lines. `output`, `first_row`: of the first sum; of gated ones the first half of
+/// the weight rows are the first factor's. `staging`: kStagedSums of this warpgroup alone, or twice that
+/// where kColumns is more than kStagedRows.
+template <bool kGated, int kColumns>
+__device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_index, int output,
+                                            int first_row, int group, const float (&sums)[kColumns / 2],
+                                            float* staging) {
+  constexpr int kOutputs = kGated ? kGroupOutputs / 2 : kGroupOutputs;
+  constexpr int kFours = kOutputs / 4;
+  constexpr int kRowsAtOnce = kGroupThreads / kFours;
+  constexpr int kSteps = kStagedRows / kRowsAtOnce;  // fours of a thread
+  constexpr int kChunks = kColumns / kStagedRows;
+  const TensorLinear& linear = a.linear;
+  const TensorPart& part = linear.parts[part_index];
+  const LinearEpilogue& epilogue = linear.epilogue;
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
+  const int warp = thread / kWarp;
+  const int lane = thread % kWarp;
+
+  const int m = thread % kFours * 4;
+  const int n = thread / kFours;
+  const int64_t outputs = part.outputs;
+  const int64_t stride = linear.stride == 0 ? outputs : linear.stride;
+  const int count = static_cast<int>(min(max(outputs - output - m, int64_t{0}), int64_t{4}));
+  const bool is_even = stride % 4 == 0;
+  const int rows =
+      count == 0 ? 0 : static_cast<int>(linear.rows) - first_row - n;  // from this thread's first
+  const int64_t at = (int64_t{first_row} + n) * stride + output + m;
+
+  const bool has_bias = part.bias.data != nullptr;
+  const bool has_up_bias = kGated && part.up_bias.data != nullptr;
+  const bool has_add = epilogue.add.data != nullptr;
+  const bool has_residual = epilogue.residual != nullptr;
+  float4 bias = {0, 0, 0, 0};
+  float4 up_bias = {0, 0, 0, 0};
+  float4 add = {0, 0, 0, 0};
+  if (has_bias) bias = load_parameters_of_tile(part.bias, output + m, outputs);
+  if (has_up_bias) up_bias = load_parameters_of_tile(part.up_bias, output + m, outputs);
+  if (has_add && !epilogue.adds_rows) add = load_parameters_of_tile(epilogue.add, output + m, outputs);
+
+  float4 residual[kSteps] = {};
+  const auto load_residual = [&](int chunk) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      const int row = chunk * kStagedRows + i * kRowsAtOnce;
+      if (row < rows) residual[i] = load_four_of_tile(epilogue.residual + at + row * stride, count, is_even);
+    }
+  };
+  if (has_residual) load_residual(0);
+#pragma unroll 1
+  for (int chunk = 0; chunk < kChunks; ++chunk) {
+    if (chunk * kStagedRows + first_row >= linear.rows) break;
+    float* to = staging + chunk % 2 * kStagedSums;
+#pragma unroll
+    for (int other = 0; other < kChunks; ++other) {  // sums stay in registers: their places are constants
+      if (other != chunk) continue;
+#pragma unroll
+      for (int j = 0; j < kStagedRows / 8; ++j) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c) {
+          to[staged(j * 8 + lane % 4 * 2 + c % 2, warp * 16 + lane / 4 + c / 2 * 8)] =
+              sums[(other * (kStagedRows / 8) + j) * 4 + c];
+        }
+      }
+    }
+    synchronise_group(group);
+    float y[kSteps][4];
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      const float4 sum = *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, m));
+      const int row = chunk * kStagedRows + i * kRowsAtOnce;
+      const float scale =
+          linear.row_scales == nullptr || row >= rows ? 1.0F : linear.row_scales[first_row + n + row];
+      y[i][0] = __fmul_rn(sum.x, scale);
+      y[i][1] = __fmul_rn(sum.y, scale);
+      y[i][2] = __fmul_rn(sum.z, scale);
+      y[i][3] = __fmul_rn(sum.w, scale);
+      if (has_bias) add_to(y[i], bias);
+      if (has_add) {
+        if (epilogue.adds_rows && row < rows)
+          add = load_four_of_tile(static_cast<const float*>(epilogue.add.data) + at + row * stride, count,
+                                  is_even);
+        add_to(y[i], add);
+      }
+    }
+    activate<kSteps>(epilogue.activation, y);
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      const int row = chunk * kStagedRows + i * kRowsAtOnce;
+      if constexpr (kGated) {
+        const float4 sum =
+            *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, kGroupOutputs / 2 + m));
+        const float scale =
+            linear.row_scales == nullptr || row >= rows ? 1.0F : linear.row_scales[first_row + n + row];
+        float up[4] = {__fmul_rn(sum.x, scale), __fmul_rn(sum.y, scale), __fmul_rn(sum.z, scale),
+                       __fmul_rn(sum.w, scale)};
+        if (has_up_bias) add_to(up, up_bias);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) y[i][j] = __fmul_rn(y[i][j], up[j]);
+      }
+      if (has_residual) add_to(y[i], residual[i]);
+      if (row < rows)
+        store_four_of_tile(part.out + at + row * stride, {y[i][0], y[i][1], y[i][2], y[i][3]}, count,
+                           is_even);
+    }
+    if (has_residual && chunk + 1 < kChunks) load_residual(chunk + 1);
+  }
+  synchronise_group(group);  // before the next tile writes where this one's last chunks wait
+}
+
+}  // namespace ingot::cuda
