@@ -33,11 +33,12 @@ __device__ __forceinline__ void arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-/// Arrives at the barrier that the cluster's block `rank` has at the same address.
+/// Arrives at the barrier that the cluster's block `rank` has at the same address. Orders what this thread
+/// had from the copy engine and the tensor cores, no ordinary accesses across blocks: that costs a fence.
 __device__ __forceinline__ void arrive_at(uint32_t barrier, int rank) {
   asm volatile(
       "{\n\t.reg .b32 remote;\n\tmapa.shared::cluster.u32 remote, %0, %1;\n\t"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n\t}" ::"r"(barrier),
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n\t}" ::"r"(barrier),
       "r"(rank)
       : "memory");
 }
@@ -45,7 +46,7 @@ __device__ __forceinline__ void arrive_at(uint32_t barrier, int rank) {
 __device__ __forceinline__ void wait_barrier(uint32_t barrier, uint32_t parity) {
   asm volatile(
       "{\n\t.reg .pred done;\n\tagain:\n\t"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n\t"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n\t"
       "@!done bra again;\n\t}" ::"r"(barrier),
       "r"(parity)
       : "memory");
