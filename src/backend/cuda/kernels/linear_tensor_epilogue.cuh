@@ -81,10 +81,10 @@ __device__ inline int staged(int n, int m) {
 /// read and written are whole lines. `output`, `first_row`: of the first sum; of gated ones the first half of
 /// the weight rows are the first factor's. `staging`: kStagedSums of this warpgroup alone, or twice that
 /// where kColumns is more than kStagedRows.
-template <bool kGated, int kColumns>
+template <bool kGated, int kColumns, class Wait>
 __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_index, int output,
                                             int first_row, int group, const float (&sums)[kColumns / 2],
-                                            float* staging) {
+                                            float* staging, const Wait& wait) {
   constexpr int kOutputs = kGated ? kGroupOutputs / 2 : kGroupOutputs;
   constexpr int kFours = kOutputs / 4;
   constexpr int kRowsAtOnce = kGroupThreads / kFours;
@@ -127,6 +127,7 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
     }
   };
   if (has_residual) load_residual(0);
+  wait();
 #pragma unroll 1
   for (int chunk = 0; chunk < kChunks; ++chunk) {
     if (chunk * kStagedRows + first_row >= linear.rows) break;

@@ -83,7 +83,7 @@ __device__ __forceinline__ void copy_tiles(const TensorArguments& a, Ring ring, 
 }
 
 /// A warpgroup multiplies and finishes its part of the tiles.
-template <DType kType, int kGroups, int kColumns, int kCluster, class Ring>
+template <DType kType, int kGroups, int kColumns, int kCluster, int kLag, class Ring>
 __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring ring, int tiles, int stride,
                                                 int first_tile, int rank, int group, float* staging) {
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
@@ -105,6 +105,9 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
   for (int tile = first_tile; tile < tiles; tile += stride) {
     const TensorPlace place = place_of<Tile, kCluster, kColumns>(a, tile, rank);
     int reading = 0;
+    if constexpr (kGroups == 2 && kLag > 0) {
+      if (tile == first_tile && group == 1 && steps > kLag) asm volatile("bar.sync 5, 256;" ::: "memory");
+    }
     for (int step = 0; step < steps; ++step) {
       wait_barrier(ring.full(ring.stage), ring.parity);
       const uint32_t at = ring.stages + static_cast<uint32_t>(ring.stage * Tile::kStageBytes);
@@ -121,28 +124,35 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
       if (step > 0) release(reading);
       reading = ring.stage;
       ring.advance();
+      if constexpr (kGroups == 2 && kLag > 0) {
+        if (step + 1 == kLag && steps > kLag && tile == first_tile && group == 0)
+          asm volatile("bar.arrive 5, 256;" ::: "memory");
+      }
     }
-    wait_for_products<0>();
-    release(reading);
+    const auto wait = [&] {
+      wait_for_products<0>();
+      release(reading);
+    };
     if (gated) {
       finish_tile<true, kColumns>(a, place.part, place.output + group * (kOutputs / 2), place.row, group,
-                                  sums, staging);
+                                  sums, staging, wait);
     } else {
       finish_tile<false, kColumns>(a, place.part, place.output + group * kOutputs, place.row, group, sums,
-                                   staging);
+                                   staging, wait);
     }
   }
 }
 
 #endif
 
-template <DType kType, int kGroups, int kColumns, int kCluster>
+template <DType kType, int kGroups, int kColumns, int kCluster, int kLag = 0>
 __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThreads,
                                   TensorTile<kGroups, kColumns, kCluster>::kBlocks)
     linear_tensor(const __grid_constant__ TensorArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
-  constexpr bool kMovesRegisters = kGroups == 2 && kColumns == 256;  // else all threads have enough
+  // Registers that the copying warpgroup leaves to the others; else all have enough.
+  constexpr bool kMovesRegisters = Tile::kBlocks == 2 || (kGroups == 2 && kColumns == 256);
   __shared__ uint64_t barriers[2 * Tile::kStages];  // also what has_linear_tensor() looks for
   extern __shared__ char shared[];
   TensorRing<Tile::kStages> ring{.stages = (shared_window(shared) + 1023) & ~1023U,  // swizzles repeat there
@@ -165,18 +175,19 @@ __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThre
   const int tiles = a.first_pile[a.linear.part_count] * a.row_tiles;
   const int first_tile = static_cast<int>(blockIdx.x) / kCluster;
   const int stride = static_cast<int>(gridDim.x) / kCluster;
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
+  // The same for a warp, which the compiler sees this way: descriptors are made of it.
+  const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
   if (group == kGroups) {
-    if constexpr (kMovesRegisters) set_fewer_registers<40>();
+    if constexpr (kMovesRegisters) set_fewer_registers<kGroups == 2 ? 40 : 56>();
     if (threadIdx.x == kGroups * kGroupThreads)
       copy_tiles<kGroups, kColumns, kCluster>(a, ring, tiles, stride, first_tile, rank);
     wait_for_inputs();
   } else {
-    if constexpr (kMovesRegisters) set_more_registers<232>();
+    if constexpr (kMovesRegisters) set_more_registers<kGroups == 2 ? 232 : 200>();
     auto* staging = reinterpret_cast<float*>(shared + (ring.stages - shared_window(shared)) +
                                              Tile::kStages * Tile::kStageBytes);
-    multiply_stages<kType, kGroups, kColumns, kCluster>(a, ring, tiles, stride, first_tile, rank, group,
-                                                        staging + group * Tile::kStagings * kStagedSums);
+    multiply_stages<kType, kGroups, kColumns, kCluster, kLag>(
+        a, ring, tiles, stride, first_tile, rank, group, staging + group * Tile::kStagings * kStagedSums);
   }
   if constexpr (kCluster > 1) synchronise_cluster();  // nobody ends while another still writes to it
 #endif

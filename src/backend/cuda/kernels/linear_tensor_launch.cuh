@@ -8,10 +8,9 @@
 
 namespace ingot::cuda {
 
-template <DType kType, int kGroups, int kColumns, int kCluster>
+template <DType kType, int kGroups, int kColumns, int kCluster, int kLag = 0, int64_t kMostRowTiles = 8>
 void launch_linear_tensor(const Gpu& gpu, const TensorLinear& linear) {
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
-  constexpr int64_t kMostRowTiles = 8;  // of a group: with eight piles of two, what most reads from memory
   const bool gated = linear.epilogue.gated;
   TensorArguments a = {};
   a.linear = linear;
@@ -42,7 +41,7 @@ void launch_linear_tensor(const Gpu& gpu, const TensorLinear& linear) {
   const int tiles = a.first_pile[linear.part_count] * a.row_tiles;
   if (tiles == 0) return;
 
-  const auto kernel = linear_tensor<kType, kGroups, kColumns, kCluster>;
+  const auto kernel = linear_tensor<kType, kGroups, kColumns, kCluster, kLag>;
   static_cast<void>(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::kSharedBytes));
   const int clusters = std::min(tiles, gpu.multiprocessors / kCluster * Tile::kBlocks);
