@@ -50,7 +50,9 @@ __device__ inline float4 load_four_of_tile(const float* from, int count, bool is
 }
 __device__ inline void store_four_of_tile(float* to, const float4& y, int count, bool is_even) {
   if (is_even && count == 4) {
-    *reinterpret_cast<float4*>(to) = y;
+    // Written out: the compiler makes four stores of an assignment.
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(y.x), "f"(y.y), "f"(y.z), "f"(y.w)
+                 : "memory");
     return;
   }
   if (count > 0) to[0] = y.x;
@@ -71,6 +73,10 @@ __device__ inline void add_to(float (&y)[4], const float4& more) {
   y[3] = __fadd_rn(y[3], more.w);
 }
 
+__device__ inline void scale_by(float (&y)[4], float scale) {
+  for (int j = 0; j < 4; ++j) y[j] = __fmul_rn(y[j], scale);
+}
+
 /// Where sum m of staged row n waits: fours stay together, and neither writing nor reading meets a bank
 /// twice.
 __device__ inline int staged(int n, int m) {
@@ -80,8 +86,10 @@ __device__ inline int staged(int n, int m) {
 /// Finishes and writes the sums of a warpgroup, kStagedRows at a time: through shared memory, so that what is
 /// read and written are whole lines. `output`, `first_row`: of the first sum; of gated ones the first half of
 /// the weight rows are the first factor's. `staging`: kStagedSums of this warpgroup alone, or twice that
-/// where kColumns is more than kStagedRows.
-template <bool kGated, int kColumns, class Wait>
+/// where kColumns is more than kStagedRows. kWhole: nothing of the tile is beyond the last row or output, and
+/// rows of outputs are multiples of four. Sums are there when wait() has returned; what else is read is asked
+/// for before.
+template <bool kGated, bool kWhole, int kColumns, class Wait>
 __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_index, int output,
                                             int first_row, int group, const float (&sums)[kColumns / 2],
                                             float* staging, const Wait& wait) {
@@ -101,12 +109,19 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
   const int n = thread / kFours;
   const int64_t outputs = part.outputs;
   const int64_t stride = linear.stride == 0 ? outputs : linear.stride;
-  const int count = static_cast<int>(min(max(outputs - output - m, int64_t{0}), int64_t{4}));
-  const bool is_even = stride % 4 == 0;
-  const int rows =
-      count == 0 ? 0 : static_cast<int>(linear.rows) - first_row - n;  // from this thread's first
-  const int64_t at = (int64_t{first_row} + n) * stride + output + m;
+  int count = 4;
+  bool is_even = true;
+  int rows = kColumns;  // from this thread's first
+  if constexpr (!kWhole) {
+    count = static_cast<int>(min(max(outputs - output - m, int64_t{0}), int64_t{4}));
+    is_even = stride % 4 == 0;
+    rows = count == 0 ? 0 : static_cast<int>(linear.rows) - first_row - n;
+  }
+  // Of this thread in the chunk at hand.
+  int64_t at = (int64_t{first_row} + n) * stride + output + m;
+  const int64_t step = kRowsAtOnce * stride;
 
+  const bool has_scales = linear.row_scales != nullptr;
   const bool has_bias = part.bias.data != nullptr;
   const bool has_up_bias = kGated && part.up_bias.data != nullptr;
   const bool has_add = epilogue.add.data != nullptr;
@@ -119,18 +134,18 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
   if (has_add && !epilogue.adds_rows) add = load_parameters_of_tile(epilogue.add, output + m, outputs);
 
   float4 residual[kSteps] = {};
-  const auto load_residual = [&](int chunk) {
+  const auto load_residual = [&](int first, int64_t from) {
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      const int row = chunk * kStagedRows + i * kRowsAtOnce;
-      if (row < rows) residual[i] = load_four_of_tile(epilogue.residual + at + row * stride, count, is_even);
+      if (kWhole || first + i * kRowsAtOnce < rows)
+        residual[i] = load_four_of_tile(epilogue.residual + from + i * step, count, is_even);
     }
   };
-  if (has_residual) load_residual(0);
+  if (has_residual) load_residual(0, at);
   wait();
 #pragma unroll 1
   for (int chunk = 0; chunk < kChunks; ++chunk) {
-    if (chunk * kStagedRows + first_row >= linear.rows) break;
+    if (!kWhole && chunk * kStagedRows + first_row >= linear.rows) break;
     float* to = staging + chunk % 2 * kStagedSums;
 #pragma unroll
     for (int other = 0; other < kChunks; ++other) {  // sums stay in registers: their places are constants
@@ -145,22 +160,25 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
       }
     }
     synchronise_group(group);
+    float4 more[kSteps];
+    for (int i = 0; i < kSteps; ++i) more[i] = residual[i];
+    if (has_residual && chunk + 1 < kChunks)
+      load_residual((chunk + 1) * kStagedRows, at + kStagedRows * stride);
     float y[kSteps][4];
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       const float4 sum = *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, m));
       const int row = chunk * kStagedRows + i * kRowsAtOnce;
-      const float scale =
-          linear.row_scales == nullptr || row >= rows ? 1.0F : linear.row_scales[first_row + n + row];
-      y[i][0] = __fmul_rn(sum.x, scale);
-      y[i][1] = __fmul_rn(sum.y, scale);
-      y[i][2] = __fmul_rn(sum.z, scale);
-      y[i][3] = __fmul_rn(sum.w, scale);
+      y[i][0] = sum.x;
+      y[i][1] = sum.y;
+      y[i][2] = sum.z;
+      y[i][3] = sum.w;
+      if (has_scales && (kWhole || row < rows)) scale_by(y[i], linear.row_scales[first_row + n + row]);
       if (has_bias) add_to(y[i], bias);
       if (has_add) {
-        if (epilogue.adds_rows && row < rows)
-          add = load_four_of_tile(static_cast<const float*>(epilogue.add.data) + at + row * stride, count,
-                                  is_even);
+        if (epilogue.adds_rows && (kWhole || row < rows))
+          add =
+              load_four_of_tile(static_cast<const float*>(epilogue.add.data) + at + i * step, count, is_even);
         add_to(y[i], add);
       }
     }
@@ -171,20 +189,17 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
       if constexpr (kGated) {
         const float4 sum =
             *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, kGroupOutputs / 2 + m));
-        const float scale =
-            linear.row_scales == nullptr || row >= rows ? 1.0F : linear.row_scales[first_row + n + row];
-        float up[4] = {__fmul_rn(sum.x, scale), __fmul_rn(sum.y, scale), __fmul_rn(sum.z, scale),
-                       __fmul_rn(sum.w, scale)};
+        float up[4] = {sum.x, sum.y, sum.z, sum.w};
+        if (has_scales && (kWhole || row < rows)) scale_by(up, linear.row_scales[first_row + n + row]);
         if (has_up_bias) add_to(up, up_bias);
 #pragma unroll
         for (int j = 0; j < 4; ++j) y[i][j] = __fmul_rn(y[i][j], up[j]);
       }
-      if (has_residual) add_to(y[i], residual[i]);
-      if (row < rows)
-        store_four_of_tile(part.out + at + row * stride, {y[i][0], y[i][1], y[i][2], y[i][3]}, count,
-                           is_even);
+      if (has_residual) add_to(y[i], more[i]);
+      if (kWhole || row < rows)
+        store_four_of_tile(part.out + at + i * step, {y[i][0], y[i][1], y[i][2], y[i][3]}, count, is_even);
     }
-    if (has_residual && chunk + 1 < kChunks) load_residual(chunk + 1);
+    at += kStagedRows * stride;
   }
   synchronise_group(group);  // before the next tile writes where this one's last chunks wait
 }

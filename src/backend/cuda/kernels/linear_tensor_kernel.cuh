@@ -1,6 +1,8 @@
 // The device code of linear_tensor.h, see linear_tensor.cuh.
 #pragma once
 
+#include <type_traits>
+
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_tensor.cuh"
 #include "backend/cuda/kernels/linear_tensor_epilogue.cuh"
@@ -58,6 +60,8 @@ __device__ __forceinline__ void copy_tiles(const TensorArguments& a, Ring ring, 
     }
   };
 
+  prefetch_map(a.x);
+  prefetch_map(a.weights[0]);
   // The first weights, which nobody writes, come while the kernel ahead is still running.
   const int ahead = a.linear.weights_are_written || first_tile >= tiles ? 0 : min(steps, ring.kCount);
   for (int i = 0; i < ahead; ++i) {
@@ -87,7 +91,6 @@ template <DType kType, int kGroups, int kColumns, int kCluster, int kLag, class 
 __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring ring, int tiles, int stride,
                                                 int first_tile, int rank, int group, float* staging) {
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
-  constexpr int kOutputs = kGroupOutputs;
   const bool gated = a.linear.epilogue.gated;
   const int steps = static_cast<int>((a.linear.in + kTensorDepth - 1) / kTensorDepth);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -133,12 +136,21 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
       wait_for_products<0>();
       release(reading);
     };
+    const int outputs = gated ? kGroupOutputs / 2 : kGroupOutputs;  // of this warpgroup
+    const int output = place.output + group * outputs;
+    const bool is_whole =
+        place.row + kColumns <= a.linear.rows && output + outputs <= a.linear.parts[place.part].outputs &&
+        (a.linear.stride == 0 ? a.linear.parts[place.part].outputs : a.linear.stride) % 4 == 0;
+    const auto finish = [&](auto is_gated, auto whole) {
+      finish_tile<is_gated.value, whole.value, kColumns>(a, place.part, output, place.row, group, sums,
+                                                         staging, wait);
+    };
+    using Yes = std::true_type;
+    using No = std::false_type;
     if (gated) {
-      finish_tile<true, kColumns>(a, place.part, place.output + group * (kOutputs / 2), place.row, group,
-                                  sums, staging, wait);
+      is_whole ? finish(Yes(), Yes()) : finish(Yes(), No());
     } else {
-      finish_tile<false, kColumns>(a, place.part, place.output + group * kOutputs, place.row, group, sums,
-                                   staging, wait);
+      is_whole ? finish(No(), Yes()) : finish(No(), No());
     }
   }
 }
@@ -179,7 +191,8 @@ __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThre
   const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
   if (group == kGroups) {
     if constexpr (kMovesRegisters) set_fewer_registers<kGroups == 2 ? 40 : 56>();
-    if (threadIdx.x == kGroups * kGroupThreads)
+    const int warp = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kWarp, 0);
+    if (warp == kGroups * kGroupThreads / kWarp && is_elected())
       copy_tiles<kGroups, kColumns, kCluster>(a, ring, tiles, stride, first_tile, rank);
     wait_for_inputs();
   } else {

@@ -52,6 +52,14 @@ __device__ __forceinline__ void wait_barrier(uint32_t barrier, uint32_t parity) 
       : "memory");
 }
 
+/// One of the lanes of a warp that call it. Unlike a comparison it tells the compiler that there is one only.
+__device__ __forceinline__ bool is_elected() {
+  uint32_t elected;
+  asm volatile("{\n\t.reg .pred one;\n\telect.sync _|one, 0xffffffff;\n\tselp.b32 %0, 1, 0, one;\n\t}"
+               : "=r"(elected));
+  return elected != 0;
+}
+
 __device__ __forceinline__ void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
