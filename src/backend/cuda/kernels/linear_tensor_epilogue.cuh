@@ -6,33 +6,37 @@
 
 namespace ingot::cuda {
 
-/// silu(x) with the bits of activated(), without its branches. The quotient is the one that a correction by
-/// its remainder rounds; beyond these bounds the remainder may be no normal number.
+/// silu(x) with the bits of activated(), without its branches: a quotient corrected by its remainder.
+/// Compared for every float within the bounds; beyond them the remainder may be no normal number.
 __device__ inline float silu_within_bounds(float x) {
   const float divisor = __fadd_rn(1.0F, expf(-x));
   float inverse;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(divisor));
-  inverse = __fmaf_rn(__fmaf_rn(-divisor, inverse, 1.0F), inverse, inverse);
   const float quotient = __fmul_rn(x, inverse);
-  const float nearer = __fmaf_rn(__fmaf_rn(-divisor, quotient, x), inverse, quotient);
-  return __fmaf_rn(__fmaf_rn(-divisor, nearer, x), inverse, nearer);
+  return __fmaf_rn(__fmaf_rn(-divisor, quotient, x), inverse, quotient);
 }
 __device__ inline bool is_within_bounds_of_silu(float x) {
   return fabsf(x) < 64.0F && fabsf(x) > 0x1p-60F;
 }
 
-template <int kSteps>
-__device__ __forceinline__ void activate(LinearActivation activation, float (&y)[kSteps][4]) {
+template <int kCount>
+__device__ __forceinline__ void activate(LinearActivation activation, float (&y)[kCount]) {
   if (activation == LinearActivation::none) return;
   bool is_usual = activation == LinearActivation::silu;
 #pragma unroll
-  for (int i = 0; i < kSteps * 4; ++i) is_usual = is_usual && is_within_bounds_of_silu(y[i / 4][i % 4]);
+  for (int i = 0; i < kCount; ++i) is_usual = is_usual && is_within_bounds_of_silu(y[i]);
   if (is_usual) {
 #pragma unroll
-    for (int i = 0; i < kSteps * 4; ++i) y[i / 4][i % 4] = silu_within_bounds(y[i / 4][i % 4]);
-  } else {
+    for (int i = 0; i < kCount; ++i) y[i] = silu_within_bounds(y[i]);
+    return;
+  }
+  // One copy of the code, values taking turns: many would not stay in the instruction cache.
+#pragma unroll 1
+  for (int turn = 0; turn < kCount; ++turn) {
+    const float first = activated(activation, y[0]);
 #pragma unroll
-    for (int i = 0; i < kSteps * 4; ++i) y[i / 4][i % 4] = activated(activation, y[i / 4][i % 4]);
+    for (int i = 0; i + 1 < kCount; ++i) y[i] = y[i + 1];
+    y[kCount - 1] = first;
   }
 }
 
@@ -66,14 +70,14 @@ __device__ inline void synchronise_group(int group) {
   asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kGroupThreads) : "memory");
 }
 
-__device__ inline void add_to(float (&y)[4], const float4& more) {
+__device__ inline void add_to(float* y, const float4& more) {
   y[0] = __fadd_rn(y[0], more.x);
   y[1] = __fadd_rn(y[1], more.y);
   y[2] = __fadd_rn(y[2], more.z);
   y[3] = __fadd_rn(y[3], more.w);
 }
 
-__device__ inline void scale_by(float (&y)[4], float scale) {
+__device__ inline void scale_by(float* y, float scale) {
   for (int j = 0; j < 4; ++j) y[j] = __fmul_rn(y[j], scale);
 }
 
@@ -141,7 +145,7 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
         residual[i] = load_four_of_tile(epilogue.residual + from + i * step, count, is_even);
     }
   };
-  if (has_residual) load_residual(0, at);
+  if (kWhole && has_residual) load_residual(0, at);
   wait();
 #pragma unroll 1
   for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -161,28 +165,29 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
     }
     synchronise_group(group);
     float4 more[kSteps];
+    if (!kWhole && has_residual) load_residual(chunk * kStagedRows, at);
     for (int i = 0; i < kSteps; ++i) more[i] = residual[i];
-    if (has_residual && chunk + 1 < kChunks)
+    if (kWhole && has_residual && chunk + 1 < kChunks)
       load_residual((chunk + 1) * kStagedRows, at + kStagedRows * stride);
-    float y[kSteps][4];
+    float y[kSteps * 4];
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       const float4 sum = *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, m));
       const int row = chunk * kStagedRows + i * kRowsAtOnce;
-      y[i][0] = sum.x;
-      y[i][1] = sum.y;
-      y[i][2] = sum.z;
-      y[i][3] = sum.w;
-      if (has_scales && (kWhole || row < rows)) scale_by(y[i], linear.row_scales[first_row + n + row]);
-      if (has_bias) add_to(y[i], bias);
+      y[4 * i] = sum.x;
+      y[4 * i + 1] = sum.y;
+      y[4 * i + 2] = sum.z;
+      y[4 * i + 3] = sum.w;
+      if (has_scales && (kWhole || row < rows)) scale_by(y + 4 * i, linear.row_scales[first_row + n + row]);
+      if (has_bias) add_to(y + 4 * i, bias);
       if (has_add) {
         if (epilogue.adds_rows && (kWhole || row < rows))
           add =
               load_four_of_tile(static_cast<const float*>(epilogue.add.data) + at + i * step, count, is_even);
-        add_to(y[i], add);
+        add_to(y + 4 * i, add);
       }
     }
-    activate<kSteps>(epilogue.activation, y);
+    activate(epilogue.activation, y);
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       const int row = chunk * kStagedRows + i * kRowsAtOnce;
@@ -193,11 +198,12 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
         if (has_scales && (kWhole || row < rows)) scale_by(up, linear.row_scales[first_row + n + row]);
         if (has_up_bias) add_to(up, up_bias);
 #pragma unroll
-        for (int j = 0; j < 4; ++j) y[i][j] = __fmul_rn(y[i][j], up[j]);
+        for (int j = 0; j < 4; ++j) y[4 * i + j] = __fmul_rn(y[4 * i + j], up[j]);
       }
-      if (has_residual) add_to(y[i], more[i]);
+      if (has_residual) add_to(y + 4 * i, more[i]);
       if (kWhole || row < rows)
-        store_four_of_tile(part.out + at + i * step, {y[i][0], y[i][1], y[i][2], y[i][3]}, count, is_even);
+        store_four_of_tile(part.out + at + i * step, {y[4 * i], y[4 * i + 1], y[4 * i + 2], y[4 * i + 3]},
+                           count, is_even);
     }
     at += kStagedRows * stride;
   }

@@ -87,7 +87,7 @@ __device__ __forceinline__ void copy_tiles(const TensorArguments& a, Ring ring, 
 }
 
 /// A warpgroup multiplies and finishes its part of the tiles.
-template <DType kType, int kGroups, int kColumns, int kCluster, int kLag, class Ring>
+template <DType kType, int kGroups, int kColumns, int kCluster, class Ring>
 __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring ring, int tiles, int stride,
                                                 int first_tile, int rank, int group, float* staging) {
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
@@ -108,9 +108,6 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
   for (int tile = first_tile; tile < tiles; tile += stride) {
     const TensorPlace place = place_of<Tile, kCluster, kColumns>(a, tile, rank);
     int reading = 0;
-    if constexpr (kGroups == 2 && kLag > 0) {
-      if (tile == first_tile && group == 1 && steps > kLag) asm volatile("bar.sync 5, 256;" ::: "memory");
-    }
     for (int step = 0; step < steps; ++step) {
       wait_barrier(ring.full(ring.stage), ring.parity);
       const uint32_t at = ring.stages + static_cast<uint32_t>(ring.stage * Tile::kStageBytes);
@@ -127,10 +124,6 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
       if (step > 0) release(reading);
       reading = ring.stage;
       ring.advance();
-      if constexpr (kGroups == 2 && kLag > 0) {
-        if (step + 1 == kLag && steps > kLag && tile == first_tile && group == 0)
-          asm volatile("bar.arrive 5, 256;" ::: "memory");
-      }
     }
     const auto wait = [&] {
       wait_for_products<0>();
@@ -157,7 +150,7 @@ __device__ __forceinline__ void multiply_stages(const TensorArguments& a, Ring r
 
 #endif
 
-template <DType kType, int kGroups, int kColumns, int kCluster, int kLag = 0>
+template <DType kType, int kGroups, int kColumns, int kCluster>
 __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThreads,
                                   TensorTile<kGroups, kColumns, kCluster>::kBlocks)
     linear_tensor(const __grid_constant__ TensorArguments a) {
@@ -199,8 +192,8 @@ __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThre
     if constexpr (kMovesRegisters) set_more_registers<kGroups == 2 ? 232 : 200>();
     auto* staging = reinterpret_cast<float*>(shared + (ring.stages - shared_window(shared)) +
                                              Tile::kStages * Tile::kStageBytes);
-    multiply_stages<kType, kGroups, kColumns, kCluster, kLag>(
-        a, ring, tiles, stride, first_tile, rank, group, staging + group * Tile::kStagings * kStagedSums);
+    multiply_stages<kType, kGroups, kColumns, kCluster>(a, ring, tiles, stride, first_tile, rank, group,
+                                                        staging + group * Tile::kStagings * kStagedSums);
   }
   if constexpr (kCluster > 1) synchronise_cluster();  // nobody ends while another still writes to it
 #endif

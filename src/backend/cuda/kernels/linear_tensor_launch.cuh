@@ -1,4 +1,4 @@
-// Launches of linear_tensor_kernel.cuh: a tile for the rows and weights that there are. Host code.
+// Launches of linear_tensor_kernel.cuh. Host code.
 #pragma once
 
 #include <algorithm>
@@ -8,9 +8,10 @@
 
 namespace ingot::cuda {
 
-template <DType kType, int kGroups, int kColumns, int kCluster, int kLag = 0, int64_t kMostRowTiles = 8>
+template <DType kType, int kGroups, int kColumns, int kCluster>
 void launch_linear_tensor(const Gpu& gpu, const TensorLinear& linear) {
   using Tile = TensorTile<kGroups, kColumns, kCluster>;
+  constexpr int64_t kMostRowTiles = 8;  // of a group: with as many piles, what reads memory least
   const bool gated = linear.epilogue.gated;
   TensorArguments a = {};
   a.linear = linear;
@@ -41,7 +42,7 @@ void launch_linear_tensor(const Gpu& gpu, const TensorLinear& linear) {
   const int tiles = a.first_pile[linear.part_count] * a.row_tiles;
   if (tiles == 0) return;
 
-  const auto kernel = linear_tensor<kType, kGroups, kColumns, kCluster, kLag>;
+  const auto kernel = linear_tensor<kType, kGroups, kColumns, kCluster>;
   static_cast<void>(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::kSharedBytes));
   const int clusters = std::min(tiles, gpu.multiprocessors / kCluster * Tile::kBlocks);
