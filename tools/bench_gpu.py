@@ -18,6 +18,7 @@ date. Kinds of figures:
     account   one decode step, op by op (tools/decode_account.py)
     ops       the operator table (`ingot bench ops`), which takes longest
     peer      llama-bench on the same files, with --llama-bench
+    compiled  transformers with torch.compile (tools/peer_transformers.py), where named: compiling takes minutes
 
 Each figure has what was reached, the limit by what the same run measured the device to do, the share, and what is asked.
 """
@@ -39,7 +40,7 @@ from pathlib import Path
 import decode_account
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("decode", "streams", "rows", "prefill", "short", "context", "start", "account", "ops", "peer")
+KINDS = ("decode", "streams", "rows", "prefill", "short", "context", "start", "account", "ops", "peer", "compiled")
 LARGE = "llama-8b bf16"  # the model of most figures
 MODELS = {"qwen3-0.6b": ["bf16"], "llama-1b": ["bf16", "q8_0", "q4_k", "mxfp4"],
           "llama-8b": ["bf16", "q8_0", "q4_k", "mxfp4"]}
@@ -290,6 +291,11 @@ def measure(session, kinds, models, result):
         result["accounts"] = account(session, models)
     if "peer" in kinds and session.args.llama_bench:
         result["peer"] = {"name": session.args.peer_name, "models": peer(session, models)}
+    if "compiled" in kinds:
+        names = ",".join(model.split()[0] for model in models if model in ACCOUNTS)
+        found = output_of([sys.executable, ROOT / "tools/peer_transformers.py", "--models", names])
+        say(found.stderr.strip())
+        result["compiled"] = json.loads(found.stdout)
     if "ops" in kinds:
         say("the operator table")
         table = session.folder / "ops.json"
@@ -303,7 +309,7 @@ def main():
     parser.add_argument("--ingot", default=str(ROOT / "build/gpu/bin/ingot"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", help="where checkpoints are, or are made and kept; default: temporary")
-    parser.add_argument("--figures", default="", help=f"kinds, comma-separated, of {', '.join(KINDS)} (default: all)")
+    parser.add_argument("--figures", default="", help=f"kinds, comma-separated, of {', '.join(KINDS)} (default: all but compiled)")
     parser.add_argument("--only", default="", help="models, comma-separated: 'llama-1b' or 'llama-1b q8_0' (default: all)")
     parser.add_argument("--quick", action="store_true", help="of the operator table")
     parser.add_argument("--rounds", type=int, default=3)
@@ -312,7 +318,7 @@ def main():
     parser.add_argument("--commit", help="default: git rev-parse")
     parser.add_argument("--out", help="default: bench/results/<machine>.json")
     args = parser.parse_args()
-    kinds = [kind for kind in args.figures.split(",") if kind] or list(KINDS)
+    kinds = [kind for kind in args.figures.split(",") if kind] or [kind for kind in KINDS if kind != "compiled"]
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         parser.error(f"--figures: expected some of {', '.join(KINDS)}, found {', '.join(unknown)}")
     models = [f"{name} {dtype}" for name, types in MODELS.items() for dtype in types]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draws the figures of a machine: what was reached of each limit, and what is asked.
+"""Draws the figures of a machine: what was reached of each limit, and what is asked; prints the same as a Markdown table.
 
     tools/plot_figures.py bench/results/MACHINE.json docs/figures.svg
 
-Takes a result of tools/bench_gpu.py. Needs nothing but Python.
+Takes a result of tools/bench_gpu.py; peers that were measured with it have a column each. Needs nothing but Python.
 """
 
 import html
@@ -44,6 +44,39 @@ def draw(figure, y):
     return "\n".join(parts)
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 100 else f"{value:.3g}"
+
+
+def peers_of(result):
+    """(name, {figure: what it reached})."""
+    peers = []
+    if peer := result.get("peer"):
+        found = {f"{entry['model']} decode": entry["decode"] for entry in peer["models"]}
+        peers.append((peer["name"], found))
+    if compiled := result.get("compiled"):
+        found = {f"{entry['model']} decode": entry["tokens_per_second"] for entry in compiled["models"]}
+        peers.append((f"{compiled['peer'].split(',')[0]}, compiled", found))
+    return peers
+
+
+def markdown(result):
+    peers = peers_of(result)
+    lines = ["| figure | limit | reached | share | asked |" + "".join(f" {name} |" for name, _ in peers),
+             "|---|---:|---:|---:|---:|" + "---:|" * len(peers)]
+    for figure in result["figures"]:
+        unit = "" if figure["unit"] == "×" else " " + figure["unit"]
+        limit = number(figure["limit"]) + unit if figure["limit"] else ""
+        share = f"{figure['share']:.0%}" if figure["share"] is not None else ""
+        asked = number(figure["asked"]) if figure["asked"] is not None else ""
+        if figure["asked_share"] is not None:
+            asked = f"{figure['asked_share']:.0%}"
+        asked += {True: ", met", False: ", **not met**", None: ""}[figure["is_met"]]
+        theirs = "".join(f" {number(found[figure['name']]) if figure['name'] in found else ''} |" for _, found in peers)
+        lines.append(f"| {figure['name']} | {limit} | {number(figure['reached'])}{unit} | {share} | {asked} |{theirs}")
+    return "\n".join(lines)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -65,6 +98,7 @@ def main():
         for i, figure in enumerate(figures):
             out.write(draw(figure, TOP + i * LINE) + "\n")
         out.write("</svg>\n")
+    print(markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/bench_gpu.py, decode_account.py and plot_figures.py over a program that makes its figures up."""
+"""tools/bench_gpu.py, decode_account.py, plot_figures.py and compare_figures.py over a program that makes its figures up."""
 
 import json
 import subprocess
@@ -103,10 +103,26 @@ def check_program(folder):
     check("| attention (attend) | 2 | 1.6 GB | 2,000.0 µs | 67% | 80% | 1,600.0 µs |" in shown, shown)
     program = json.loads((folder / "result.json").read_text())["accounts"][0]["program"]
     check(program["us"] == 3000 and program["instructions"] == 4, program)
+    result = json.loads((folder / "result.json").read_text())
+    result["peer"] = {"name": "another", "models": [{"model": "llama-1b bf16", "decode": 123.4, "prefill": 5}]}
+    (folder / "result.json").write_text(json.dumps(result))
     picture = folder / "figures.svg"
-    subprocess.run([sys.executable, str(TOOLS / "plot_figures.py"), str(folder / "result.json"), str(picture)], check=True)
+    shown = subprocess.run([sys.executable, str(TOOLS / "plot_figures.py"), str(folder / "result.json"), str(picture)],
+                           capture_output=True, text=True, check=True).stdout
+    check("| figure | limit | reached | share | asked | another |" in shown, shown)
+    check("| llama-1b bf16 decode | 992.2 tok/s | 496.1 tok/s | 50% | 1,100, **not met** | 123.4 |" in shown, shown)
     texts = ["".join(text.itertext()) for text in ElementTree.parse(picture).getroot().iter("{http://www.w3.org/2000/svg}text")]
     check("llama-1b bf16 decode" in texts and any(text.startswith("50%: ") for text in texts), texts)
+
+
+def check_comparison(folder):
+    figure = lambda reached, is_time: {"reached": reached, "is_time": is_time, "unit": "s"}
+    for path, rate, step in (("a.json", 100, 3), ("b.json", 125, 2)):
+        figures = [{"name": "rate", **figure(rate, False)}, {"name": "step", **figure(step, True)}]
+        (folder / path).write_text(json.dumps({"figures": figures}))
+    shown = subprocess.run([sys.executable, str(TOOLS / "compare_figures.py"), str(folder / "a.json"), str(folder / "b.json")],
+                           capture_output=True, text=True, check=True).stdout
+    check("| rate | 100 s | 125 | +25.0% |\n| step | 3 s | 2 | +50.0% |" in shown, shown)
 
 
 with tempfile.TemporaryDirectory() as name:
@@ -119,3 +135,4 @@ with tempfile.TemporaryDirectory() as name:
     check_figures(made)
     check_selection(made)
     check_program(made)
+    check_comparison(made)
