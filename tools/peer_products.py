@@ -3,7 +3,7 @@
 
     tools/peer_products.py [--model llama-8b] [--rows 32,64,128,256] [--layers 8]
 
-torch multiplies bf16 rows with the weights of the shapes of a published model (tools/bench_checkpoint.py): queries, keys and
+torch multiplies bf16 rows with the weights of the shapes of a published model (tools/bench_shapes.py): queries, keys and
 values as one matrix, gate and up as one, cuBLAS choosing for each size. --layers different layers, more than the cache holds,
 run in turn in one CUDA graph; the time is that of all layers of the model and of the head for one row. Nothing else of a
 step is in it: no attention, no norm, no activation.
@@ -13,12 +13,10 @@ import argparse
 import json
 import statistics
 import sys
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_checkpoint import CONFIGS  # noqa: E402
+from bench_shapes import CONFIGS
 
 REPLAYS = 21
 

@@ -4,10 +4,11 @@
     tools/peer_transformers.py [--models llama-1b,llama-8b] [--mode reduce-overhead] [--prompt 128] [--generate 256]
                                [--out FILE.json]
 
-Shapes of published models (tools/bench_checkpoint.py), random bf16 weights made on the device: nothing is downloaded or
+Shapes of published models (tools/bench_shapes.py), random bf16 weights made on the device: nothing is downloaded or
 read. The prompt runs eagerly; a step, with its argmax, is compiled as a whole on a static cache that holds exactly prompt
 and generation, and replayed as a CUDA graph. Time per token: the median over the generated ones after the first 16, by
-events on the device between steps, so that what the host takes too long for counts. Compiling takes most of the run.
+events on the device between steps, so that what the host takes too long for counts. Compiling takes most of the run;
+--mode graph compiles nothing and records the eager step.
 """
 
 import argparse
@@ -22,8 +23,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, StaticCache
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_checkpoint import CONFIGS  # noqa: E402
+from bench_shapes import CONFIGS
 
 WARM = 16  # steps that are not counted: the first ones compile and record
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -72,6 +72,36 @@ class Clock:
         return [b - a for a, b in zip(self.marks, self.marks[1:])]
 
 
+def compiled(forward, state, cache, mode):
+    """A step that torch.compile made."""
+    fast = torch.compile(forward, mode=None if mode == "default" else mode, fullgraph=True, dynamic=False)
+
+    def step():
+        nonlocal state
+        torch.compiler.cudagraph_mark_step_begin()
+        # Outputs of a recorded graph are overwritten by its next replay.
+        state = tuple(value.clone() for value in fast(*state, cache))
+
+    return step
+
+
+def recorded(forward, state, cache):
+    """An eager step as one CUDA graph, which reads and writes the same token and position. The calls that warm up and
+    record advance the cache's own count where it keeps one; the positions written are those that are told."""
+    token, position = (value.clone() for value in state)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            forward(token, position, cache)
+    stream.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        next_token, next_position = forward(token, position, cache)
+        token.copy_(next_token)
+        position.copy_(next_position)
+    return graph.replay
+
+
 def measure(name, args):
     model = make_model(name, args)
     say(f"{name}: made")
@@ -84,24 +114,23 @@ def measure(name, args):
                        **more).logits
         return logits[:, -1].argmax(-1, keepdim=True), positions[-1:] + 1
 
-    compiled = torch.compile(forward, mode=None if args.mode == "default" else args.mode, fullgraph=True, dynamic=False)
-    cache = StaticCache(config=model.config, max_cache_len=args.prompt + args.generate)
+    room = 4 if args.mode == "graph" else 0  # for the steps before recording
+    cache = StaticCache(config=model.config, max_cache_len=args.prompt + args.generate + room)
     prompt = torch.randint(0, model.config.vocab_size, (1, args.prompt), device=args.device)
     clock = Clock(args.device)
     with torch.no_grad():
-        token, position = forward(prompt, torch.arange(args.prompt, device=args.device), cache)
+        state = forward(prompt, torch.arange(args.prompt, device=args.device), cache)
+        step = recorded(forward, state, cache) if args.mode == "graph" else compiled(forward, state, cache, args.mode)
         for _ in range(args.generate):
-            torch.compiler.cudagraph_mark_step_begin()
-            # Outputs of a recorded graph are overwritten by its next replay.
-            token, position = (value.clone() for value in compiled(token, position, cache))
+            step()
             clock.mark()
     seconds = clock.steps()[min(WARM, args.generate // 2):]
-    step = statistics.median(seconds)
+    time_of_step = statistics.median(seconds)
     kv_bytes = 2 * model.config.num_hidden_layers * model.config.num_key_value_heads * model.config.head_dim * 2
     context = args.prompt + args.generate / 2
     bytes_read = weight_bytes(model) + kv_bytes * context
     entry = {"model": f"{name} bf16", "mode": args.mode, "prompt": args.prompt, "generate": args.generate,
-             "step_seconds": step, "tokens_per_second": 1 / step, "achieved_gbps": bytes_read / step * 1e-9,
+             "step_seconds": time_of_step, "tokens_per_second": 1 / time_of_step, "achieved_gbps": bytes_read / time_of_step * 1e-9,
              "slowest_s": max(seconds), "fastest_s": min(seconds)}
     say(f"{name}: {entry['tokens_per_second']:.1f} tok/s, {entry['achieved_gbps']:.0f} GB/s")
     return entry
@@ -110,7 +139,7 @@ def measure(name, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="llama-1b,llama-8b")
-    parser.add_argument("--mode", default="reduce-overhead", help="of torch.compile: default, reduce-overhead, max-autotune")
+    parser.add_argument("--mode", default="reduce-overhead", help="of torch.compile: default, reduce-overhead, max-autotune; or graph")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--generate", type=int, default=256)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
