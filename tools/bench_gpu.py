@@ -18,7 +18,8 @@ date. Kinds of figures:
     account   one decode step, op by op (tools/decode_account.py)
     ops       the operator table (`ingot bench ops`), which takes longest
     peer      llama-bench on the same files, with --llama-bench
-    compiled  transformers with torch.compile (tools/peer_transformers.py), where named: compiling takes minutes
+    compiled  transformers, its step recorded, and compiled for the 1B (tools/peer_transformers.py); only where named, since
+              compiling takes a minute or two
 
 Each figure has what was reached, the limit by what the same run measured the device to do, the share, and what is asked.
 """
@@ -45,6 +46,7 @@ LARGE = "llama-8b bf16"  # the model of most figures
 MODELS = {"qwen3-0.6b": ["bf16"], "llama-1b": ["bf16", "q8_0", "q4_k", "mxfp4"],
           "llama-8b": ["bf16", "q8_0", "q4_k", "mxfp4"]}
 PEER_16_BITS, PEER_TYPES = ("f16", "bf16"), {"llama-8b": ("f16",)}  # which the peer is tried with; 16 GB take long to write
+COMPILED = ("qwen3-0.6b:graph", "llama-1b:graph", "llama-8b:graph", "llama-1b:reduce-overhead")
 ACCOUNTS = ("llama-8b bf16", "llama-1b bf16", "qwen3-0.6b bf16")
 PROMPT, GENERATE = 128, 256  # of decode figures
 CONTEXT, STREAM_TOKENS = 1024, 32  # of figures with several rows: the context in the middle of the tokens generated
@@ -300,8 +302,8 @@ def measure(session, kinds, models, result):
     if "peer" in kinds and session.args.llama_bench:
         result["peer"] = {"name": session.args.peer_name, "models": peer(session, models)}
     if "compiled" in kinds:
-        names = ",".join(model.split()[0] for model in models if model in ACCOUNTS)
-        found = output_of([sys.executable, ROOT / "tools/peer_transformers.py", "--models", names])
+        wanted = [entry for entry in COMPILED if f"{entry.split(':')[0]} bf16" in models]
+        found = output_of([sys.executable, ROOT / "tools/peer_transformers.py", "--models", ",".join(wanted)])
         say(found.stderr.strip())
         result["compiled"] = json.loads(found.stdout)
     if "ops" in kinds:

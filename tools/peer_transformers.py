@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Times one decode step of transformers with torch.compile, as a peer of `ingot bench`.
 
-    tools/peer_transformers.py [--models llama-1b,llama-8b] [--mode reduce-overhead] [--prompt 128] [--generate 256]
+    tools/peer_transformers.py [--models llama-1b,llama-8b:graph] [--mode reduce-overhead] [--prompt 128] [--generate 256]
                                [--out FILE.json]
 
 Shapes of published models (tools/bench_shapes.py), random bf16 weights made on the device: nothing is downloaded or
 read. The prompt runs eagerly; a step, with its argmax, is compiled as a whole on a static cache that holds exactly prompt
 and generation, and replayed as a CUDA graph. Time per token: the median over the generated ones after the first 16, by
 events on the device between steps, so that what the host takes too long for counts. Compiling takes most of the run;
---mode graph compiles nothing and records the eager step.
+the mode graph compiles nothing and records the eager step.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def recorded(forward, state, cache):
     return graph.replay
 
 
-def measure(name, args):
+def measure(name, mode, args):
     model = make_model(name, args)
     say(f"{name}: made")
     # Before 5.x models were told where the cache ends; newer caches count themselves.
@@ -114,13 +114,13 @@ def measure(name, args):
                        **more).logits
         return logits[:, -1].argmax(-1, keepdim=True), positions[-1:] + 1
 
-    room = 4 if args.mode == "graph" else 0  # for the steps before recording
+    room = 4 if mode == "graph" else 0  # for the steps before recording
     cache = StaticCache(config=model.config, max_cache_len=args.prompt + args.generate + room)
     prompt = torch.randint(0, model.config.vocab_size, (1, args.prompt), device=args.device)
     clock = Clock(args.device)
     with torch.no_grad():
         state = forward(prompt, torch.arange(args.prompt, device=args.device), cache)
-        step = recorded(forward, state, cache) if args.mode == "graph" else compiled(forward, state, cache, args.mode)
+        step = recorded(forward, state, cache) if mode == "graph" else compiled(forward, state, cache, mode)
         for _ in range(args.generate):
             step()
             clock.mark()
@@ -129,17 +129,17 @@ def measure(name, args):
     kv_bytes = 2 * model.config.num_hidden_layers * model.config.num_key_value_heads * model.config.head_dim * 2
     context = args.prompt + args.generate / 2
     bytes_read = weight_bytes(model) + kv_bytes * context
-    entry = {"model": f"{name} bf16", "mode": args.mode, "prompt": args.prompt, "generate": args.generate,
+    entry = {"model": f"{name} bf16", "mode": mode, "prompt": args.prompt, "generate": args.generate,
              "step_seconds": time_of_step, "tokens_per_second": 1 / time_of_step, "achieved_gbps": bytes_read / time_of_step * 1e-9,
              "slowest_s": max(seconds), "fastest_s": min(seconds)}
-    say(f"{name}: {entry['tokens_per_second']:.1f} tok/s, {entry['achieved_gbps']:.0f} GB/s")
+    say(f"{name}, {mode}: {entry['tokens_per_second']:.1f} tok/s, {entry['achieved_gbps']:.0f} GB/s")
     return entry
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="llama-1b,llama-8b")
-    parser.add_argument("--mode", default="reduce-overhead", help="of torch.compile: default, reduce-overhead, max-autotune; or graph")
+    parser.add_argument("--models", default="llama-1b,llama-8b", help="NAME[:MODE],…")
+    parser.add_argument("--mode", default="reduce-overhead", help="of torch.compile: default, reduce-overhead, max-autotune; or graph; where --models has none")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--generate", type=int, default=256)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -147,10 +147,11 @@ def main():
     parser.add_argument("--out")
     args = parser.parse_args()
     torch.manual_seed(1)
-    result = {"peer": f"transformers {transformers.__version__}, torch {torch.__version__}", "mode": args.mode,
+    result = {"peer": f"transformers {transformers.__version__}, torch {torch.__version__}",
               "device": torch.cuda.get_device_name() if args.device == "cuda" else args.device, "models": []}
     for name in args.models.split(","):
-        result["models"].append(measure(name, args))
+        name, _, mode = name.partition(":")
+        result["models"].append(measure(name, mode or args.mode, args))
         if args.device == "cuda":
             torch.cuda.empty_cache()
         torch.compiler.reset()

@@ -55,8 +55,11 @@ def peers_of(result):
         found = {f"{entry['model']} decode": entry["decode"] for entry in peer["models"]}
         peers.append((peer["name"], found))
     if compiled := result.get("compiled"):
-        found = {f"{entry['model']} decode": entry["tokens_per_second"] for entry in compiled["models"]}
-        peers.append((f"{compiled['peer'].split(',')[0]}, compiled", found))
+        found = {}  # the better of its modes
+        for entry in compiled["models"]:
+            name = f"{entry['model']} decode"
+            found[name] = max(entry["tokens_per_second"], found.get(name, 0))
+        peers.append((compiled["peer"].split(",")[0], found))
     return peers
 
 
