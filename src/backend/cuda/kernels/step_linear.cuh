@@ -9,10 +9,9 @@
 namespace ingot::cuda {
 
 inline constexpr int kFinishers = 2;  // warps; as many sets of partial sums
-inline constexpr int kHelpers = 4;    // warps beside those that multiply; the first ones finish tiles
-inline constexpr int kStepThreads = (kSlices + kHelpers) * kWarp;
-inline constexpr int kTileThreads = (kSlices + 1) * kWarp;  // that meet at the barriers of a set
-inline constexpr int kSliceSums = 4 * kWarp;                // floats of a slice's m16n8 sums
+inline constexpr int kStepThreads = (kProductWarps + kFinishers) * kWarp;
+inline constexpr int kTileThreads = (kProductWarps + 1) * kWarp;  // that meet at the barriers of a set
+inline constexpr int kSliceSums = 4 * kWarp;                      // floats of a slice's m16n8 sums
 inline constexpr int kSetBytes = kSlices * kSliceSums * 4;
 
 /// Tiles that the block has multiplied so far: set and finisher of the next one follow from it.
@@ -23,48 +22,54 @@ struct TileTurn {
   __device__ bool is_reused() const { return turn >= kFinishers; }
 };
 
+/// A slice's part of a slot: `steps` of k are left of it.
 template <DType kType>
-__device__ inline void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall, int steps) {
+__device__ __forceinline__ void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall,
+                                              int steps) {
+  if (steps <= 0) return;
+  const uint4 first = load_piece(slot);
+  const uint4 second = load_piece(slot + kPieceBytes);
+  const uint4 input = load_piece(inputs);
+  if (is_tall) {
+    multiply_pieces<kType>(sums, first, second, input);
+    return;
+  }
   const uint4 nothing = {0, 0, 0, 0};
-  uint4 pieces[kSlotPieces];
-#pragma unroll
-  for (int i = 0; i < kSlotPieces; ++i) pieces[i] = load_piece(slot + static_cast<uint32_t>(i * kPieceBytes));
-  multiply_pieces<kType>(sums, pieces[0], is_tall ? pieces[2] : nothing, load_piece(inputs));
-  if (steps == 1) return;
-  multiply_pieces<kType>(sums, pieces[1], is_tall ? pieces[3] : nothing, load_piece(inputs + kStep * 2));
-  if (is_tall || steps == 2) return;
-  multiply_pieces<kType>(sums, pieces[2], nothing, load_piece(inputs + 2 * kStep * 2));
-  if (steps == 3) return;
-  multiply_pieces<kType>(sums, pieces[3], nothing, load_piece(inputs + 3 * kStep * 2));
+  multiply_pieces<kType>(sums, first, nothing, input);
+  if (steps > 1) multiply_pieces<kType>(sums, second, nothing, load_piece(inputs + kStep * 2));
 }
 
-/// The sums of all of the block's tiles, a warp's slice of each.
+/// The sums of all of the block's tiles, a warp's slices of each.
 template <DType kType>
-__device__ inline void multiply_tiles(const StepLinear& linear, WeightStream& stream, const char* rows,
-                                      float* sets, int warp, TileTurn& turn) {
+__device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
+                                               const char* rows, float* sets, int warp, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Slice slice = slice_of(linear.in, warp);
+  const SlicePair slices = slices_of(linear.in, warp);
   const bool is_tall = linear.halves == 2;
   const int tiles = linear.tiles;
   const int of_slot = slot_steps(is_tall);
+  const int steps = slices.most();
   const int row = min(lane / 4, linear.rows - 1);
-  const uint32_t inputs = shared_address(rows + row * step_row_stride(linear.in) +
-                                         (slice.begin * kStep + lane % 4 * 8) * 2);
+  const uint32_t inputs =
+      shared_address(rows + row * step_row_stride(linear.in) + (slices.begin * kStep + lane % 4 * 8) * 2);
+  const uint32_t second = static_cast<uint32_t>(slices.steps[0]) * (kStep * 2);
 #pragma unroll 1
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
-    float sums[4] = {};
+    float sums[kWarpSlices][4] = {};
     uint32_t input = inputs;
 #pragma unroll 1
-    for (int left = slice.steps; left > 0; left -= of_slot) {
+    for (int step = 0; step < steps; step += of_slot) {
       const uint32_t slot = stream.take();
-      multiply_slot<kType>(sums, slot, input, is_tall, left);
+      multiply_slot<kType>(sums[0], slot, input, is_tall, slices.steps[0] - step);
+      multiply_slot<kType>(sums[1], slot + 2 * kPieceBytes, input + second, is_tall, slices.steps[1] - step);
       input += static_cast<uint32_t>(of_slot) * (kStep * 2);
       stream.give_back();
     }
     const int set = turn.set();
     if (turn.is_reused()) sync_threads_of(kEmptyBarrier + set, kTileThreads);
-    reinterpret_cast<float4*>(sets + set * (kSetBytes / 4))[warp * kWarp + lane] = {sums[0], sums[1], sums[2],
-                                                                                    sums[3]};
+    auto* own = reinterpret_cast<float4*>(sets + set * (kSetBytes / 4)) + kWarpSlices * warp * kWarp + lane;
+#pragma unroll
+    for (int i = 0; i < kWarpSlices; ++i) own[i * kWarp] = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
     arrive_at(kFullBarrier + set, kTileThreads);
     ++turn.turn;
   }
@@ -79,8 +84,8 @@ struct OutputOperands {
 };
 
 /// The outputs of the block's tiles whose turn is this finisher's.
-__device__ inline void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
-                                    int finisher, TileTurn& turn) {
+__device__ __forceinline__ void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
+                                             int finisher, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const LinearEpilogue& epilogue = linear.epilogue;
   const int shift = tile_shift(linear);

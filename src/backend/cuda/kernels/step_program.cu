@@ -5,9 +5,9 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kWarps = kSlices + kHelpers;
+constexpr int kWarps = kProductWarps + kFinishers;
 constexpr int kFixedBytes = 4 << 10;  // static shared memory, and what CUDA takes
-constexpr int kFewestSlots = 2;
+constexpr int kFewestSlots = 4;
 
 /// Dynamic shared memory: partial sums, then prepared rows (attention takes both as scratch), kept
 /// instructions, and the rings.
@@ -26,9 +26,9 @@ constexpr Layout layout_of(int row_bytes, int attention_bytes, int shared_bytes)
   layout.kept_at = (scratch + 127) / 128 * 128;
   layout.rings_at = layout.kept_at + kKeptInstructions * static_cast<int>(StepInstruction::kBytes);
   const int room = shared_bytes - kFixedBytes - layout.rings_at;
-  layout.slots = room / (kSlices * kSlotBytes);
-  if (layout.slots > kMostSlots) layout.slots = kMostSlots;
-  layout.bytes = layout.rings_at + layout.slots * kSlices * kSlotBytes;
+  layout.slots = room / (kProductWarps * kSlotBytes);
+  layout.slots = layout.slots > kMostSlots ? kMostSlots : layout.slots / 2 * 2;
+  layout.bytes = layout.rings_at + layout.slots * kProductWarps * kSlotBytes;
   return layout;
 }
 
@@ -56,36 +56,43 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   extern __shared__ uint4 shared[];
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
+  __shared__ KeptWalk walks[kStepTeams];
   char* const dynamic = reinterpret_cast<char*>(shared);
   auto* const sets = reinterpret_cast<float*>(dynamic);
   const StepRows rows{.values = dynamic + layout.rows_at, .scales = row_scales};
   auto* const kept = reinterpret_cast<StepInstruction*>(dynamic + layout.kept_at);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const bool multiplies = warp < kSlices;
+  const bool multiplies = warp < kProductWarps;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
+  if (threadIdx.x < kStepTeams) walks[threadIdx.x].seq_start = nullptr;
   if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
-  WeightStream stream(dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes,
-                      layout.slots, kept, program.count, warp);
+  char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
+  WeightStream stream(ring, layout.slots, kept, program.count, warp);
   TileTurn turn;
+  if (multiplies) {
+    stream.set_end(kKeptInstructions - 1);
+    stream.fill();
+  }
 #pragma unroll 1
   for (int number = 0; number < program.count; ++number) {
     const StepInstruction& instruction = kept[number % kKeptInstructions];
     // The place of the instruction before; known to the streams from the next barrier on.
     if (warp == kWarps - 1) keep_instruction(program, number + kKeptInstructions - 1, kept);
-    if (multiplies) {
-      stream.set_end(number + kKeptInstructions - 1);
-      stream.fill();
-    }
     bool have_written = true;  // warps beside the finishers
     switch (instruction.kind) {
       case StepKind::linear: {
         const auto& linear = instruction.as<StepLinear>();
         have_written = false;
         if (!multiplies) {
-          if (warp < kSlices + kFinishers) finish_tiles(linear, row_scales, sets, warp - kSlices, turn);
+          if constexpr (!std::is_same_v<Heads, NoHeads>) {
+            const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+            if (number + 1 < program.count && next.kind == StepKind::attend)
+              fetch_piece<Heads>(next.as<StepAttention>(), walks[warp - kProductWarps]);
+          }
+          finish_tiles(linear, row_scales, sets, warp - kProductWarps, turn);
           break;
         }
         prepare_step_rows(linear, rows, partials);
@@ -106,29 +113,36 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       }
       case StepKind::attend:
         if constexpr (!std::is_same_v<Heads, NoHeads>) {
-          static_assert(kStepTeams == kHelpers && kSlices == kStepTeams * kTeamWarps);
-          const int team = multiplies ? warp / kTeamWarps : warp - kSlices;
-          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces, team,
+          static_assert(kStepTeams == kFinishers && kProductWarps == kStepTeams * kTeamWarps);
+          const int team = multiplies ? warp / kTeamWarps : warp - kProductWarps;
+          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, walks, program.shared->pieces, team,
                              multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
+          if (multiplies) stream.resume(ring);
         }
         break;
     }
     if (have_written) __syncthreads();
     // The finishers speak for the block, each for what it wrote itself or what all wrote before the barrier.
-    const bool is_finisher = warp >= kSlices && warp < kSlices + kFinishers;
-    if (is_finisher) {
+    if (!multiplies) {
       __syncwarp();
       if (lane == 0) arrive_of_block(&program.shared->arrived);
     }
     if (number + 1 == program.count) break;
-    if (warp == kSlices && lane == 0) {
+    if (multiplies) {
+      stream.set_end(number + kKeptInstructions - 1);
+      stream.fill();
+      const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+      if (next.kind == StepKind::linear && next.as<StepLinear>().norm != LinearNorm::none)
+        fetch_norm(next.as<StepLinear>());
+    }
+    if (warp == kProductWarps && lane == 0) {
       wait_for_blocks(&program.shared->arrived,
                       static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
       if (blockIdx.x == 0) program.finished[number + 1] = nanoseconds();
     }
     __syncthreads();
   }
-  if (threadIdx.x != kSlices * kWarp) return;
+  if (threadIdx.x != kProductWarps * kWarp) return;
   // The first block leaves the count as it was found: nobody waits for it any more.
   if (blockIdx.x != 0) return;
   wait_for_blocks(&program.shared->arrived,
@@ -213,11 +227,9 @@ void run_step_program(const Gpu& gpu, const StepProgram& program) {
   if (program.count == 0) return;
   switch (program.heads.head_dim) {
     case 64:
-      return launch_with<PieceShape<64, 1, 8>, PieceShape<64, 2, 8>, PieceShape<64, 4, 8>,
-                         PieceShape<64, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<64, 1>, PieceOf<64, 2>, PieceOf<64, 4>, PieceOf<64, 8>>(gpu, program);
     case 128:
-      return launch_with<PieceShape<128, 1, 8>, PieceShape<128, 2, 8>, PieceShape<128, 4, 8>,
-                         PieceShape<128, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<128, 1>, PieceOf<128, 2>, PieceOf<128, 4>, PieceOf<128, 8>>(gpu, program);
     default:
       return launch<NoHeads>(gpu, program);
   }

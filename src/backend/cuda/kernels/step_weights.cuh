@@ -1,8 +1,9 @@
 // A warp's stream of weights through its ring in shared memory: slot after slot, in the order in which the
 // warp will multiply them, from tile to tile and from instruction to instruction.
 //
-// A slot is 2 KiB: 16 weight rows x 64 values of k, or 8 rows x 128. Each lane copies what it reads itself
-// (linear_fragments.cuh), so that only its own copies have to have landed.
+// A warp has two neighbouring slices of K. A slot is 2 KiB: of each slice 16 weight rows x 32 values of k, or
+// 8 rows x 64. Each lane copies what it reads itself (linear_fragments.cuh), so that only its own copies have
+// to have landed.
 #pragma once
 
 #include "backend/cuda/kernels/linear_fragments.cuh"
@@ -13,22 +14,54 @@ namespace ingot::cuda {
 
 inline constexpr int kSlotPieces = 4;
 inline constexpr int kSlotBytes = kSlotPieces * kPieceBytes;
-inline constexpr int kMostSlots = 6;         // of a warp's ring
+inline constexpr int kMostSlots = 10;  // of a warp's ring; even
+inline constexpr int kWarpSlices = 2;
+inline constexpr int kProductWarps = kSlices / kWarpSlices;
 inline constexpr int kKeptInstructions = 8;  // in shared memory, the current one included
 
 /// Log2 of a tile's outputs.
 __device__ inline int tile_shift(const StepLinear& linear) {
   return linear.epilogue.gated || linear.halves == 1 ? 3 : 4;
 }
-/// Steps of k in a slot.
+/// Steps of a slice in a slot.
 __device__ inline int slot_steps(bool is_tall) {
-  return is_tall ? kSlotPieces / 2 : kSlotPieces;
+  return is_tall ? 1 : 2;
+}
+
+/// A warp's slices: the second follows the first.
+struct SlicePair {
+  int begin;
+  int steps[kWarpSlices];
+  __device__ int most() const { return max(steps[0], steps[1]); }
+};
+__device__ inline SlicePair slices_of(int in, int warp) {
+  const Slice first = slice_of(in, kWarpSlices * warp);
+  return {first.begin, {first.steps, slice_of(in, kWarpSlices * warp + 1).steps}};
+}
+
+/// Waits until at most `left` of the thread's latest groups, or fewer, are on their way.
+__device__ __forceinline__ void wait_for_most(int left) {
+  if (left >= 9) {
+    wait_for_copies<9>();
+  } else if (left >= 7) {
+    wait_for_copies<7>();
+  } else if (left >= 5) {
+    wait_for_copies<5>();
+  } else if (left >= 3) {
+    wait_for_copies<3>();
+  } else if (left >= 1) {
+    wait_for_copies<1>();
+  } else {
+    wait_for_copies<0>();
+  }
 }
 
 /// A block's tiles of a linear, one after another.
 class TileWalk {
  public:
-  __device__ explicit TileWalk(const StepLinear& linear) : tile_(static_cast<int>(blockIdx.x)) { find(linear); }
+  __device__ explicit TileWalk(const StepLinear& linear) : tile_(static_cast<int>(blockIdx.x)) {
+    find(linear);
+  }
   __device__ bool is_done(const StepLinear& linear) const { return tile_ >= linear.tiles; }
   __device__ void next(const StepLinear& linear) {
     tile_ += static_cast<int>(gridDim.x);
@@ -62,33 +95,40 @@ class WeightStream {
   __device__ void set_end(int end) { end_ = min(end, count_); }
 
   /// Asks for weights as long as there is room in the ring.
-  __device__ void fill() {
+  __device__ __forceinline__ void fill() {
     while (asked_ - taken_ < slots_) {
-      if (steps_ <= 0 && !find_next()) return;
+      if (step_ >= steps_ && !find_next()) return;
       ask();
     }
   }
   /// Where this lane's part of the oldest slot is, once it has landed.
-  __device__ uint32_t take() {
-    const int on_their_way = asked_ - taken_;
-    if (on_their_way == 6) {
-      wait_for_copies<5>();
-    } else if (on_their_way == 5) {
-      wait_for_copies<4>();
-    } else if (on_their_way == 4) {
-      wait_for_copies<3>();
-    } else {
-      if (on_their_way == 0) fill();  // it was not known yet when the ring had room for it
-      wait_for_copies<0>();
-    }
+  __device__ __forceinline__ uint32_t take() {
+    if (asked_ == taken_) fill();  // it was not known yet when the ring had room for it
+    wait_for_most(asked_ - taken_ - 1);
     return ring_ + static_cast<uint32_t>(read_);
   }
   /// The oldest slot has been read.
-  __device__ void give_back() {
+  __device__ __forceinline__ void give_back() {
     ++taken_;
     read_ += kSlotBytes;
     if (read_ == slots_ * kSlotBytes) read_ = 0;
     fill();
+  }
+
+  /// Finds everything again that follows from how far the stream is: to be called where registers were needed
+  /// for something else.
+  __device__ __forceinline__ void resume(char* ring) {
+    ring_ = shared_address(ring) + static_cast<uint32_t>(threadIdx.x) % kWarp * 16;
+    policy_ = weights_policy(true);
+    write_ = asked_ % slots_ * kSlotBytes;
+    read_ = taken_ % slots_ * kSlotBytes;
+    if (step_ >= steps_) return;
+    const StepLinear& linear = kept(instruction_).as<StepLinear>();
+    const int step = step_;
+    aim(linear, slices_of(linear.in, warp_));
+    step_ = step;
+    from_ += step * (kStep * 2);
+    left_ -= step * kStep;
   }
 
  private:
@@ -96,13 +136,13 @@ class WeightStream {
     return kept_[instruction % kKeptInstructions];
   }
   /// Aims at the next tile; false where there is none, or it is not known yet.
-  __device__ bool find_next() {
+  __device__ __forceinline__ bool find_next() {
     for (; instruction_ < end_; ++instruction_, tile_ = -1) {
       const StepInstruction& next = kept(instruction_);
       if (next.kind != StepKind::linear) continue;
       const StepLinear& linear = next.as<StepLinear>();
-      const Slice slice = slice_of(linear.in, warp_);
-      if (slice.steps == 0) continue;
+      const SlicePair slices = slices_of(linear.in, warp_);
+      if (slices.most() == 0) continue;
       if (tile_ < 0) {
         tile_ = static_cast<int>(blockIdx.x);
         part_ = 0;
@@ -111,43 +151,48 @@ class WeightStream {
       }
       if (tile_ >= linear.tiles) continue;
       while (part_ + 1 < linear.part_count && tile_ >= linear.parts[part_ + 1].first_tile) ++part_;
-      aim(linear, slice);
+      aim(linear, slices);
       return true;
     }
     return false;
   }
-  __device__ void aim(const StepLinear& linear, const Slice& slice) {
+  __device__ __forceinline__ void aim(const StepLinear& linear, const SlicePair& slices) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const StepPart& part = linear.parts[part_];
     const bool gated = linear.epilogue.gated;
     const int first_output = (tile_ - part.first_tile) << tile_shift(linear);
     const int first = min(first_output + lane / 4, part.outputs - 1);
     const int second = gated ? first : min(first_output + kPieceRows + lane / 4, part.outputs - 1);
-    const int k = slice.begin * kStep + lane % 4 * 8;
+    const int k = slices.begin * kStep + lane % 4 * 8;
     left_ = linear.in - k;
-    low_ = static_cast<const char*>(part.weight) + (static_cast<int64_t>(first) * linear.in + k) * 2;
-    // A slot of one half has the next steps of the same rows in its other half.
+    from_ = static_cast<const char*>(part.weight) + (static_cast<int64_t>(first) * linear.in + k) * 2;
     is_tall_ = linear.halves == 2;
-    high_ = is_tall_ ? static_cast<const char*>(gated ? part.up : part.weight) +
-                           (static_cast<int64_t>(second) * linear.in + k) * 2
-                     : low_ + 2 * kStep * 2;
-    steps_ = slice.steps;
+    const char* high = static_cast<const char*>(gated ? part.up : part.weight) +
+                       (static_cast<int64_t>(second) * linear.in + k) * 2;
+    to_second_ = is_tall_ ? high - from_ : kStep * 2;
+    first_steps_ = slices.steps[0];
+    second_steps_ = slices.steps[1];
+    steps_ = slices.most();
+    step_ = 0;
   }
-  /// Pieces: two steps of the low half, two of the high one.
-  __device__ void ask() {
+  /// Of each slice two pieces: a step of the rows and one of the rows 8 further on, or two steps.
+  __device__ __forceinline__ void ask() {
     const uint32_t to = ring_ + static_cast<uint32_t>(write_);
-    const int half_steps = is_tall_ ? 0 : 2;  // from the low half's steps to the high half's
-    const auto bytes = [&](int step) { return steps_ > step && left_ > step * kStep ? 16 : 0; };
-    copy_weights(to, low_, bytes(0), policy_);
-    copy_weights(to + kPieceBytes, low_ + kStep * 2, bytes(1), policy_);
-    copy_weights(to + 2 * kPieceBytes, high_, bytes(half_steps), policy_);
-    copy_weights(to + 3 * kPieceBytes, high_ + kStep * 2, bytes(half_steps + 1), policy_);
+    const int next = is_tall_ ? step_ : step_ + 1;
+    const int before = first_steps_;
+    const char* second = from_ + before * (kStep * 2);
+    copy_weights(to, from_, step_ < before && left_ > 0 ? 16 : 0, policy_);
+    copy_weights(to + kPieceBytes, from_ + to_second_,
+                 next < before && left_ > (next - step_) * kStep ? 16 : 0, policy_);
+    copy_weights(to + 2 * kPieceBytes, second, step_ < second_steps_ && left_ > before * kStep ? 16 : 0,
+                 policy_);
+    copy_weights(to + 3 * kPieceBytes, second + to_second_,
+                 next < second_steps_ && left_ > (before + next - step_) * kStep ? 16 : 0, policy_);
     commit_copies();
-    const int steps = slot_steps(is_tall_);
-    low_ += steps * (kStep * 2);
-    high_ += steps * (kStep * 2);
+    const int steps = next - step_ + 1;
+    from_ += steps * (kStep * 2);
     left_ -= steps * kStep;
-    steps_ -= steps;
+    step_ = next + 1;
     ++asked_;
     write_ += kSlotBytes;
     if (write_ == slots_ * kSlotBytes) write_ = 0;
@@ -165,10 +210,13 @@ class WeightStream {
   int tile_ = -1;        // none yet
   int part_ = 0;
   bool is_tall_ = true;
-  int left_ = 0;   // values of k from this lane's next ones to the end of the row
-  int steps_ = 0;  // of the tile
-  const char* low_ = nullptr;
-  const char* high_ = nullptr;
+  int left_ = 0;         // values of k from this lane's next ones of the first slice to the end of the row
+  int first_steps_ = 0;  // of the slices
+  int second_steps_ = 0;
+  int steps_ = 0;  // the larger of both
+  int step_ = 0;   // that is asked for next
+  const char* from_ = nullptr;
+  int64_t to_second_ = 0;  // bytes from a slice's first piece of a slot to its second
 
   int asked_ = 0;
   int taken_ = 0;
