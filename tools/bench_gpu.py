@@ -14,6 +14,8 @@ date. Kinds of figures:
     prefill   the 8B, prompt 4096
     short     the 8B, prompts of 32, 64, 128, 256, against the library's products of that size (tools/peer_products.py)
     context   attention of one step at 32768 tokens, from `ingot explain`
+    products  the linears of 1 to 64 generated tokens and of prompts, launches alone, against the library's products of as many
+              rows: at least what a fixed order of sums costs, since norms and epilogues are in ours
     start     first token of the 8B, from the start of the process
     account   one decode step, op by op (tools/decode_account.py)
     ops       the operator table (`ingot bench ops`), which takes longest
@@ -41,7 +43,7 @@ from pathlib import Path
 import decode_account
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("decode", "streams", "rows", "prefill", "short", "context", "start", "account", "ops", "peer", "compiled")
+KINDS = ("decode", "streams", "rows", "prefill", "short", "context", "products", "start", "account", "ops", "peer", "compiled")
 LARGE = "llama-8b bf16"  # the model of most figures
 MODELS = {"qwen3-0.6b": ["bf16"], "llama-1b": ["bf16", "q8_0", "q4_k", "mxfp4"],
           "llama-8b": ["bf16", "q8_0", "q4_k", "mxfp4"]}
@@ -53,6 +55,7 @@ CONTEXT, STREAM_TOKENS = 1024, 32  # of figures with several rows: the context i
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 SHORT = (32, 64, 128, 256)
 LONG_PROMPT, LONG_CONTEXT = 4096, 32768
+PRODUCT_ROWS, PRODUCT_PROMPTS = (1, 8, 16, 32, 64), (64, 256, 2048)
 # What is asked of an H200.
 DECODE = {"llama-1b bf16": 1100, "llama-8b bf16": 240, "qwen3-0.6b bf16": 1500, "llama-8b q4_k": 650}  # tok/s
 STREAMS_SHARE, ROWS_TIMES, PREFILL_TFLOPS, SHORT_SHARE, CONTEXT_SHARE, START_S = 0.75, 1.35, 600, 0.6, 0.75, 2.0
@@ -143,11 +146,16 @@ class Session:
         self.runs.append({**key, "device": found["device"], "prefill": found["prefill"], "decode": found["decode"]})
         return self.runs[-1]
 
-    def explain(self, model, context):
-        """What `ingot explain` says of a decode step that sees so many tokens."""
+    def explain(self, model, context, step="decode", prompt=PROMPT, batch=1):
+        """What `ingot explain` says of a decode step that sees so many tokens, or of a prompt."""
         found = output_of([self.args.ingot, "explain", "-m", self.checkpoint(model), "--device", self.args.device, "--step",
-                           "decode", "--context", context, "-p", PROMPT, "-r", 9, "--json"])
+                           step, "--context", context, "-p", prompt, "-b", batch, "-r", 9, "--json"])
         return json.loads(found.stdout)
+
+    def library(self, rows):
+        """What tools/peer_products.py says of so many rows."""
+        found = output_of([sys.executable, ROOT / "tools/peer_products.py", "--rows", ",".join(map(str, rows))]).stdout
+        return json.loads(found)
 
     def add(self, figure):
         self.figures.append(figure)
@@ -202,7 +210,7 @@ def prefill(session):
 
 
 def short(session):
-    library = json.loads(output_of([sys.executable, ROOT / "tools/peer_products.py", "--rows", ",".join(map(str, SHORT))]).stdout)
+    library = session.library(SHORT)
     for prompt in SHORT:
         found = session.bench(LARGE, prompt, 1, rounds=7)["prefill"]
         best = library["seconds"][str(prompt)]
@@ -218,6 +226,18 @@ def context(session):
     reached = sum(row["bytes"] for row in rows_of) / us * 1e-3
     session.add(Figure(f"{LARGE} attention at {LONG_CONTEXT}", "GB/s", reached, gbps, asked_share=CONTEXT_SHARE,
                        note="launches alone"))
+
+
+def products(session):
+    library = session.library((*PRODUCT_ROWS, *PRODUCT_PROMPTS))
+    for step, counts in (("decode", PRODUCT_ROWS), ("prefill", PRODUCT_PROMPTS)):
+        for count in counts:
+            explained = session.explain(LARGE, CONTEXT, batch=count) if step == "decode" else \
+                session.explain(LARGE, count, step, prompt=count)
+            us = sum(row["measured_us"] for row in explained["steps"][0]["rows"] if "linear" in row["op"] and row["layer"] >= 0)
+            limit = 1e6 * library["seconds"][str(count)] - 1e3 * library["head_ms"]
+            session.add(Figure(f"{LARGE} linears of {count} rows, {step}", "µs", us, limit, is_time=True,
+                               note="limit: the library's products of this many rows; launches alone, without the head"))
 
 
 def start(session):
@@ -293,7 +313,7 @@ def measure(session, kinds, models, result):
         decode(session, models)
     if LARGE in models:
         for kind, function in (("prefill", prefill), ("short", short), ("streams", streams), ("rows", rows),
-                               ("context", context), ("start", start)):
+                               ("context", context), ("products", products), ("start", start)):
             if kind in kinds:
                 function(session)
     result["figures"] = [figure.json() for figure in session.figures]
