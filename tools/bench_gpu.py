@@ -102,8 +102,8 @@ class Figure:
         asked = f"{self.asked:g}" if self.asked is not None else f"{self.asked_share:.0%}" if self.asked_share else ""
         met = {True: ": met", False: ": NOT MET", None: ""}[self.is_met()]
         share = self.share()
-        return (f"{self.name:<46} {self.reached:>10.4g} {self.unit:<8} " + (f"of {self.limit:>9.4g} {share:>4.0%} " if share else " " * 18)
-                + (f" asked {asked}{met}" if asked else ""))
+        limit = f"of {self.limit:>9.4g} {share:>4.0%} " if share else " " * 18
+        return f"{self.name:<46} {self.reached:>10.4g} {self.unit:<8} {limit}" + (f" asked {asked}{met}" if asked else "")
 
 
 @dataclass

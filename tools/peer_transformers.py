@@ -139,7 +139,8 @@ def measure(name, mode, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="llama-1b,llama-8b", help="NAME[:MODE],…")
-    parser.add_argument("--mode", default="reduce-overhead", help="of torch.compile: default, reduce-overhead, max-autotune; or graph; where --models has none")
+    parser.add_argument("--mode", default="reduce-overhead",
+                        help="where --models has none: graph, or of torch.compile: default, reduce-overhead, max-autotune")
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--generate", type=int, default=256)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -25,7 +25,7 @@ if verb == "bench":
                "share_of_limit": 0.8125}
     print(json.dumps({"version": "1", "model": option["-m"], "device": "made up", "prefill": prefill, "decode": decode}))
 elif verb == "explain":
-    row = lambda op, label, size, us: {"op": op, "label": label, "bytes": size, "measured_us": us, "layer": 0 if "layers" in label else -1}
+    row = lambda op, label, size, us: {"op": op, "label": label, "bytes": size, "measured_us": us, "layer": label.find("layers") - 6}
     rows = [row("embedding", "embed_tokens", 1e4, 1.0)]
     for layer in "01":
         rows += [row("linear_add", f"model.layers.{layer}.self_attn.o_proj", 1e8, 200.0), row("attention", "", 4e8, 500.0),
