@@ -63,6 +63,7 @@ class LaunchInstructions {
   bool add(const LinearJob& job) {
     const RowPreparation& rows = job.rows;
     if (rows.rows < 1 || rows.rows > kMostStepRows || job.output_count() > kMostStepParts) return false;
+    if (rows.in % 32 != 0) return false;  // the copy engine leaves nothing out
     StepLinear linear{.part_count = job.output_count(),
                       .rows = static_cast<int32_t>(rows.rows),
                       .in = static_cast<int32_t>(rows.in),

@@ -22,54 +22,51 @@ struct TileTurn {
   __device__ bool is_reused() const { return turn >= kFinishers; }
 };
 
-/// A slice's part of a slot: `steps` of k are left of it.
-template <DType kType>
-__device__ __forceinline__ void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall,
-                                              int steps) {
-  if (steps <= 0) return;
-  const uint4 first = load_piece(slot);
-  const uint4 second = load_piece(slot + kPieceBytes);
-  const uint4 input = load_piece(inputs);
-  if (is_tall) {
-    multiply_pieces<kType>(sums, first, second, input);
-    return;
+/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7.
+template <DType kType, bool kTall>
+__device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t inputs, int steps) {
+#pragma unroll 4
+  for (int step = 0; step < steps; ++step) {
+    const uint4 first = load_piece(low);
+    const uint4 second = kTall ? load_piece(low + kPieceRows * kTallPitch) : uint4{0, 0, 0, 0};
+    multiply_pieces<kType>(sums, first, second, load_piece(inputs));
+    low += kStep * 2;
+    inputs += kStep * 2;
   }
-  const uint4 nothing = {0, 0, 0, 0};
-  multiply_pieces<kType>(sums, first, nothing, input);
-  if (steps > 1) multiply_pieces<kType>(sums, second, nothing, load_piece(inputs + kStep * 2));
 }
 
 /// The sums of all of the block's tiles, a warp's slices of each.
-template <DType kType>
+template <DType kType, bool kTall>
 __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
                                                const char* rows, float* sets, int warp, TileTurn& turn) {
+  constexpr int kSlotSteps = (kTall ? 1 : 2) * kSlotValues / kStep;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const SlicePair slices = slices_of(linear.in, warp);
-  const bool is_tall = linear.halves == 2;
   const int tiles = linear.tiles;
-  const int of_slot = slot_steps(is_tall);
-  const int steps = slices.most();
+  const int steps = slices.steps();
   const int row = min(lane / 4, linear.rows - 1);
   const uint32_t inputs =
       shared_address(rows + row * step_row_stride(linear.in) + (slices.begin * kStep + lane % 4 * 8) * 2);
-  const uint32_t second = static_cast<uint32_t>(slices.steps[0]) * (kStep * 2);
+  const auto own = static_cast<uint32_t>(lane / 4 * slot_pitch(kTall) + lane % 4 * 16);
 #pragma unroll 1
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
     float sums[kWarpSlices][4] = {};
-    uint32_t input = inputs;
 #pragma unroll 1
-    for (int step = 0; step < steps; step += of_slot) {
-      const uint32_t slot = stream.take();
-      multiply_slot<kType>(sums[0], slot, input, is_tall, slices.steps[0] - step);
-      multiply_slot<kType>(sums[1], slot + 2 * kPieceBytes, input + second, is_tall, slices.steps[1] - step);
-      input += static_cast<uint32_t>(of_slot) * (kStep * 2);
+    for (int step = 0; step < steps; step += kSlotSteps) {
+      const uint32_t slot = stream.take() + own;
+      const uint32_t input = inputs + static_cast<uint32_t>(step) * (kStep * 2);
+      const int end = min(steps - step, kSlotSteps);
+      const int of_first = max(0, min(slices.first - step, end));
+      multiply_steps<kType, kTall>(sums[0], slot, input, of_first);
+      const auto skip = static_cast<uint32_t>(of_first) * (kStep * 2);
+      multiply_steps<kType, kTall>(sums[1], slot + skip, input + skip, end - of_first);
       stream.give_back();
     }
     const int set = turn.set();
     if (turn.is_reused()) sync_threads_of(kEmptyBarrier + set, kTileThreads);
-    auto* own = reinterpret_cast<float4*>(sets + set * (kSetBytes / 4)) + kWarpSlices * warp * kWarp + lane;
+    auto* to = reinterpret_cast<float4*>(sets + set * (kSetBytes / 4)) + kWarpSlices * warp * kWarp + lane;
 #pragma unroll
-    for (int i = 0; i < kWarpSlices; ++i) own[i * kWarp] = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
+    for (int i = 0; i < kWarpSlices; ++i) to[i * kWarp] = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
     arrive_at(kFullBarrier + set, kTileThreads);
     ++turn.turn;
   }

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kWarps = kProductWarps + kFinishers;
 constexpr int kFixedBytes = 4 << 10;  // static shared memory, and what CUDA takes
-constexpr int kFewestSlots = 4;
+constexpr int kFewestSlots = 1;
 
 /// Dynamic shared memory: partial sums, then prepared rows (attention takes both as scratch), kept
 /// instructions, and the rings.
@@ -27,7 +27,7 @@ constexpr Layout layout_of(int row_bytes, int attention_bytes, int shared_bytes)
   layout.rings_at = layout.kept_at + kKeptInstructions * static_cast<int>(StepInstruction::kBytes);
   const int room = shared_bytes - kFixedBytes - layout.rings_at;
   layout.slots = room / (kProductWarps * kSlotBytes);
-  layout.slots = layout.slots > kMostSlots ? kMostSlots : layout.slots / 2 * 2;
+  if (layout.slots > kMostSlots) layout.slots = kMostSlots;
   layout.bytes = layout.rings_at + layout.slots * kProductWarps * kSlotBytes;
   return layout;
 }
@@ -57,6 +57,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
   __shared__ KeptWalk walks[kStepTeams];
+  __shared__ uint64_t copies[kProductWarps][kMostSlots];
   char* const dynamic = reinterpret_cast<char*>(shared);
   auto* const sets = reinterpret_cast<float*>(dynamic);
   const StepRows rows{.values = dynamic + layout.rows_at, .scales = row_scales};
@@ -66,11 +67,13 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
+  if (threadIdx.x < kProductWarps * kMostSlots)
+    make_copy_barrier(shared_address(&copies[0][0] + threadIdx.x));
   if (threadIdx.x < kStepTeams) walks[threadIdx.x].seq_start = nullptr;
   if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
   char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
-  WeightStream stream(ring, layout.slots, kept, program.count, warp);
+  WeightStream stream(ring, copies[multiplies ? warp : 0], layout.slots, kept, program.count, warp);
   TileTurn turn;
   if (multiplies) {
     stream.set_end(kKeptInstructions - 1);
@@ -96,10 +99,17 @@ __global__ void __launch_bounds__(kStepThreads, 1)
           break;
         }
         prepare_step_rows(linear, rows, partials);
+        const bool is_tall = linear.halves == 2;
         if (linear.dtype == DType::bf16) {
-          multiply_tiles<DType::bf16>(linear, stream, rows.values, sets, warp, turn);
+          if (is_tall) {
+            multiply_tiles<DType::bf16, true>(linear, stream, rows.values, sets, warp, turn);
+          } else {
+            multiply_tiles<DType::bf16, false>(linear, stream, rows.values, sets, warp, turn);
+          }
+        } else if (is_tall) {
+          multiply_tiles<DType::f16, true>(linear, stream, rows.values, sets, warp, turn);
         } else {
-          multiply_tiles<DType::f16>(linear, stream, rows.values, sets, warp, turn);
+          multiply_tiles<DType::f16, false>(linear, stream, rows.values, sets, warp, turn);
         }
         break;
       }
@@ -117,7 +127,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
           const int team = multiplies ? warp / kTeamWarps : warp - kProductWarps;
           attend_step<Heads>(instruction.as<StepAttention>(), dynamic, walks, program.shared->pieces, team,
                              multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
-          if (multiplies) stream.resume(ring);
+          if (multiplies) stream.resume();
         }
         break;
     }

@@ -45,7 +45,7 @@ struct StepLinear {
   int32_t tiles = 0;
   int32_t halves = 2;  // of a tile, 8 weight rows each: 1 or 2; of gated ones 2, a half of each factor
   int32_t rows = 0;
-  int32_t in = 0;  // a multiple of 8
+  int32_t in = 0;  // a multiple of 32
   DType dtype = DType::bf16;
   LinearEpilogue epilogue = {};
 
