@@ -108,7 +108,7 @@ def markdown(found):
     between = found["between_us"]
     lines += [*table(found["ops"], "launches"), "",
               f"Alone the launches sum to {found['alone_us']:,.1f} µs; the step takes {abs(between):,.1f} µs "
-              + ("more: gaps between them." if between > 0 else "less: they overlap."), ""]
+              + ("more: gaps." if between > 0 else "less: what overlaps saves more than gaps cost."), ""]
     return "\n".join(lines)
 
 
