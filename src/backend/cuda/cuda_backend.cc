@@ -109,6 +109,9 @@ CudaBackend::CudaBackend(CudaOptions options, Clock::time_point started)
       host_memory_({}, cuda_memory(options_, true)),
       imports_(std::make_shared<Imports>()) {
   gpu_.stream = stream_.get();
+  counters_ = memory_.acquire(kGpuCounters * sizeof(uint32_t));
+  check(cudaMemsetAsync(counters_.data(), 0, kGpuCounters * sizeof(uint32_t), stream_.get()), "cudaMemset");
+  gpu_.counters = static_cast<uint32_t*>(counters_.data());
   cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
   uploads_ = std::make_unique<Uploads>(kDevice, Uploads::default_threads(),
                                        [this](size_t bytes) { return host_memory_.acquire(bytes); });

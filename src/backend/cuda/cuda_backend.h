@@ -81,6 +81,7 @@ class CudaBackend final : public backend::Backend {
   Stream stream_;
   BufferPool memory_;       // of the device
   BufferPool host_memory_;  // pinned
+  PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<Uploads> uploads_;
   std::shared_ptr<Imports> imports_;

@@ -37,23 +37,24 @@ struct SplitSums {
 /// heads alone, the order of a row's sums is fixed. Few keys are one piece, which needs no joining; then come
 /// small pieces, as long as they do not occupy all multiprocessors; then as many as keep every team of
 /// threads of a large device busy with one row, and joining cheap.
-__host__ __device__ constexpr int most_pieces(int kv_heads) {
-  return kv_heads >= 8 ? 64 : kv_heads <= 2 ? 256 : 512 / kv_heads;
+__host__ __device__ constexpr int log_most_pieces(int kv_heads) {
+  return kv_heads >= 8 ? 6 : kv_heads >= 4 ? 7 : 8;
 }
 __host__ __device__ constexpr int split_keys(int keys, int kv_heads) {
   if (keys <= 64) return 64;
   if (int64_t{keys} * kv_heads <= 4096) return 32;
-  const int most = most_pieces(kv_heads);
-  const int each = (keys - 1) / most / 32 * 32 + 32;
+  const int each = ((keys - 1) >> log_most_pieces(kv_heads)) / 32 * 32 + 32;
   return each < 64 ? 64 : each;
 }
 __host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
-  return (keys - 1) / split_keys(keys, kv_heads) + 1;
+  return static_cast<int>(static_cast<unsigned>(keys - 1) /
+                          static_cast<unsigned>(split_keys(keys, kv_heads))) +
+         1;
 }
 /// No row of at most `keys` keys has more pieces.
 constexpr int most_splits(int keys, int kv_heads) {
   if (keys <= 64) return 1;
-  const int most = most_pieces(kv_heads);
+  const int most = 1 << log_most_pieces(kv_heads);
   const int small = 4096 / kv_heads < keys ? 4096 / kv_heads : keys;
   const int of_small = (small + 31) / 32;
   const int of_large = (keys - 1) / 64 + 1 < most ? (keys - 1) / 64 + 1 : most;

@@ -1,6 +1,8 @@
 // Attention for generated tokens (flash decoding): teams of threads take the pieces that rows' keys are split
 // into, each for one key head.
+#include "backend/cuda/kernels/attention_join.cuh"
 #include "backend/cuda/kernels/attention_pieces.cuh"
+#include "backend/cuda/kernels/attention_ring.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
@@ -11,43 +13,83 @@ constexpr int kTeams = 4;  // of a multiprocessor
 struct Decode {
   PagedAttention attention;
   SplitSums sums;
-  int chunks;  // of a key head's query heads
+  int chunks;        // of a key head's query heads
+  uint32_t* counts;  // of pieces that are done, of each row's heads; 0 before and after. Null: nobody joins
 };
 
-/// Every block is a team.
+/// Whether these pieces of a row's heads are the last that are done: true for one team alone, whose threads
+/// see what the others wrote.
+__device__ bool is_last(uint32_t* count, int pieces, int splits, int& shared) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    const bool last = atomicAdd(count, static_cast<uint32_t>(pieces)) + static_cast<uint32_t>(pieces) ==
+                      static_cast<uint32_t>(splits);
+    if (last) *count = 0;  // nobody else comes
+    __threadfence();
+    shared = last ? 1 : 0;
+  }
+  __syncthreads();
+  return shared != 0;
+}
+
+/// Every block is a team. The last with pieces of a row's heads joins them.
 template <typename S, int kStages>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_constant__ Decode decode) {
-  extern __shared__ float4 ring[];
+  extern __shared__ float4 memory[];
   __shared__ PieceScratch<S> scratch;
+  __shared__ int last;
   const PagedAttention& a = decode.attention;
+  const int thread = static_cast<int>(threadIdx.x);
   begin_next_kernel();
+  // Until inputs are there: only what the step was given (linear_overlap.cuh).
+  PieceWalk walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   wait_for_inputs();
   clear_padding(a);
-  PieceWalk walk(a, a.kv_heads * decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  for (; !walk.done(); walk.next(a)) {
-    const int kv_head = walk.item() / decode.chunks;
-    const int head_in_group = walk.item() % decode.chunks * S::kHeads;
-    const int64_t first_head =
-        int64_t{walk.piece().row} * a.heads + kv_head * (a.heads / a.kv_heads) + head_in_group;
-    attend_piece<S, kStages>(
-        a, decode.sums, walk.piece(), kv_head, head_in_group, a.q + first_head * S::kHeadDim,
-        static_cast<int>(threadIdx.x), [] { __syncthreads(); }, scratch, ring);
+  PieceRing<S, kStages> ring(thread, memory);
+  const int group = a.heads / a.kv_heads;
+#pragma unroll 1
+  while (!walk.done()) {
+    const int heads_number = walk.number_of_heads();
+    const int splits = walk.splits();
+    const PieceItem first = walk.item<S>();
+    const int64_t head = int64_t{first.piece.row} * a.heads + first.kv_head * group + first.head_in_group;
+    int pieces = 0;
+#pragma unroll 1
+    do {
+      attend_piece<S>(
+          a, decode.sums, walk.item<S>(), a.q + head * S::kHeadDim, thread, [] { __syncthreads(); }, scratch,
+          ring);
+      ++pieces;
+      walk.next(a);
+    } while (!walk.done() && walk.number_of_heads() == heads_number);
+    if (splits == 1 || decode.counts == nullptr) continue;
+    if (!is_last(decode.counts + heads_number, pieces, splits, last)) continue;
+#pragma unroll 1
+    for (int h = thread / kWarp; h < min(S::kHeads, group - first.head_in_group); h += kTeamWarps)
+      join_pieces_by_warp<S::kVectors>(a, decode.sums, head + h, splits);
   }
 }
 
-template <typename S, int kStages = 0>
+template <typename S>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int chunks = static_cast<int>(divide_up(a.heads / a.kv_heads, S::kHeads));
-  const int64_t most = int64_t{a.rows} * a.kv_heads * chunks * sums.most_splits;
+  const int64_t items = int64_t{a.rows} * a.kv_heads * chunks;
+  const int64_t most = items * sums.most_splits;
   const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
-  constexpr int kRingBytes = kStages * S::kStageBytes;
+  const bool joins = gpu.counters != nullptr && items <= kGpuCounters;
+  const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
+  // Four such teams fit on a multiprocessor.
+  constexpr int kStages = 32 * 1024 / S::kStageBytes;
+  constexpr int kRingBytes = PieceRing<S, kStages>::kBytes;
   const auto kernel = attend_pieces<S, kStages>;
-  if (kRingBytes > 0) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
   launch_overlapped<Decode>(gpu, kernel,
                             {.blocks = static_cast<unsigned>(most < room ? most : room),
                              .threads = kTeam,
                              .shared_bytes = kRingBytes},
-                            {a, sums, chunks});
+                            decode);
+  if (sums.most_splits > 1 && !joins) run_attention_join(gpu, a, sums);
 }
 
 /// Fewer heads at once than the group has: items for each part of it.
@@ -65,29 +107,19 @@ void run_group(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
 void run_attention_decode(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   switch (a.head_dim) {
     case 16:
-      run_group<PieceShape<16, 1, 4>, PieceShape<16, 2, 4>, PieceShape<16, 4, 4>, PieceShape<16, 4, 4>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<16, 1>, PieceOf<16, 2>, PieceOf<16, 4>, PieceOf<16, 4>>(gpu, a, sums);
     case 64:
-      run_group<PieceShape<64, 1, 8>, PieceShape<64, 2, 8>, PieceShape<64, 4, 8>, PieceShape<64, 8, 4>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<64, 1>, PieceOf<64, 2>, PieceOf<64, 4>, PieceOf<64, 8>>(gpu, a, sums);
     case 96:
-      run_group<PieceShape<96, 1, 2>, PieceShape<96, 2, 2>, PieceShape<96, 4, 2>, PieceShape<96, 4, 2>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<96, 1>, PieceOf<96, 2>, PieceOf<96, 4>, PieceOf<96, 4>>(gpu, a, sums);
     case 128:
-      run_group<PieceShape<128, 1, 8>, PieceShape<128, 2, 8>, PieceShape<128, 4, 8>, PieceShape<128, 8, 4>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<128, 1>, PieceOf<128, 2>, PieceOf<128, 4>, PieceOf<128, 8>>(gpu, a, sums);
     case 256:
-      run_group<PieceShape<256, 1, 4>, PieceShape<256, 2, 4>, PieceShape<256, 4, 2>, PieceShape<256, 4, 2>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<256, 1>, PieceOf<256, 2>, PieceOf<256, 4>, PieceOf<256, 4>>(gpu, a, sums);
     default:
       run_attention_any(gpu, a, &sums);
+      if (sums.most_splits > 1) run_attention_join(gpu, a, sums);
   }
-  if (sums.most_splits > 1) run_attention_join(gpu, a, sums);
 }
 
 }  // namespace ingot::cuda

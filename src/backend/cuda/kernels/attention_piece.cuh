@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
-#include "backend/cuda/kernels/async_copies.cuh"
 #include "backend/cuda/kernels/attention_rows.cuh"
 
 namespace ingot::cuda {
@@ -41,6 +41,10 @@ struct PieceShape {
   static_assert(kHeadDim % 4 == 0 && kWarpKeys <= kWarp && kHeads <= kLanes && kOwn <= kKeys);
 };
 
+/// The shape by which all kernels attend: the order of sums depends on it.
+template <int kHeadDim, int kHeads>
+using PieceOf = PieceShape<kHeadDim, kHeads, kHeadDim == 96 || kHeadDim == 256 ? 2 : 4>;
+
 /// What a team shares.
 template <typename S>
 struct PieceScratch {
@@ -52,6 +56,42 @@ struct AttentionPiece {
   int row;
   int split;
   AttentionRow place;
+};
+
+/// A piece for the query heads from `head_in_group` on of a key head.
+struct PieceItem {
+  AttentionPiece piece;
+  int kv_head;
+  int head_in_group;
+};
+
+/// What a warp takes of a piece: of each batch of keys kWarpKeys neighbours.
+template <typename S>
+struct WarpKeys {
+  const int32_t* pages;
+  int kv_head;
+  int begin;  // position of the piece's first key
+  int count;  // keys of the piece
+  int batches;
+
+  WarpKeys() = default;
+  __device__ __forceinline__ WarpKeys(const PagedAttention& a, const PieceItem& item, int warp) {
+    const AttentionRow& place = item.piece.place;
+    const int keys = place.keys();
+    const int split_size = split_keys(keys, a.kv_heads);
+    pages = a.block_table + static_cast<int64_t>(place.sequence) * a.pages;
+    kv_head = item.kv_head;
+    begin = place.first + item.piece.split * split_size;
+    count = min(split_size, keys - item.piece.split * split_size);
+    const int first = warp * S::kWarpKeys;
+    batches = count > first ? (count - first - 1) / S::kTeamKeys + 1 : 0;
+  }
+  /// Each lane finds one of the batch's keys: the row of the cache.
+  __device__ __forceinline__ uint32_t find(const PagedAttention& a, int batch, int warp,
+                                           int warp_lane) const {
+    const int key = batch * S::kTeamKeys + warp * S::kWarpKeys + warp_lane % S::kWarpKeys;
+    return cache_row(a, pages, kv_head, begin + min(key, count - 1));
+  }
 };
 
 namespace piece {
@@ -94,6 +134,13 @@ __device__ __forceinline__ float rescale(float before, float max) {
 /// Keys, or values, of a group on their way.
 template <typename S>
 using Vectors = float4[S::kKeys][S::kParts];
+
+/// Where the vectors of this lane of a group's key number k begin, of the keys that find() found.
+template <typename S>
+__device__ __forceinline__ const float* address(const float* cache, uint32_t found, int k, int warp_lane) {
+  const uint32_t row = __shfl_sync(0xffffffff, found, k * S::kGroups + warp_lane / S::kLanes);
+  return cache + static_cast<uint64_t>(row) * S::kHeadDim + 4 * (warp_lane % S::kLanes);
+}
 
 /// What lanes of a group whose numbers differ in `other` hold of `low` and `high`, added: of `low` in those
 /// where that bit is 0.
@@ -156,26 +203,26 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 }  // namespace piece
 
-/// `queries`: of the first head on, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of the team, at which memory written before is seen after; all threads
-/// of the team call this together. `ring`: kStages times S::kStageBytes of the team, at a multiple of 16.
-/// What the team shares may be used again for the next piece at once.
-template <typename S, int kStages, typename Barrier>
+/// In place of a ring: keys and values go straight to registers.
+struct NoRing {};
+
+/// `queries`: of the item's heads, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of
+/// the team, at which memory written before is seen after; all threads of the team call this together. What
+/// the team shares may be used again for the next piece at once. `ring`: NoRing, or the team's PieceRing,
+/// which comes to this item now.
+template <typename S, typename Ring, typename Barrier>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
-                                             const AttentionPiece& piece, int kv_head, int head_in_group,
-                                             const float* queries, int thread, const Barrier& barrier, PieceScratch<S>& scratch,
-                                             float4* ring) {
+                                             const PieceItem& item, const float* queries, int thread,
+                                             const Barrier& barrier, PieceScratch<S>& scratch, Ring&& ring) {
   using piece::Vectors;
+  constexpr bool kHasRing = !std::is_same_v<std::decay_t<Ring>, NoRing>;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
+  const AttentionPiece& piece = item.piece;
   const int group_heads = a.heads / a.kv_heads;
-  const int heads = min(S::kHeads, group_heads - head_in_group);
+  const int heads = min(S::kHeads, group_heads - item.head_in_group);
   const int64_t first_head =
-      static_cast<int64_t>(piece.row) * a.heads + kv_head * group_heads + head_in_group;
-  const int keys = piece.place.keys();
-  const int split_size = split_keys(keys, a.kv_heads);
-  const int begin = piece.place.first + piece.split * split_size;
-  const int count = min(split_size, keys - piece.split * split_size);
-  const int32_t* pages = a.block_table + static_cast<int64_t>(piece.place.sequence) * a.pages;
+      static_cast<int64_t>(piece.row) * a.heads + item.kv_head * group_heads + item.head_in_group;
 
   const int warp = thread / kWarp;
   const int warp_lane = thread % kWarp;
@@ -184,63 +231,33 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
   const int pair = lane / S::kCopies;  // of (first key / kOwn, head), that this lane ends up with
   const int own_head = pair % S::kHeads;
   const int own_key = pair / S::kHeads * S::kOwn;
-  // Of a batch, a warp has kWarpKeys neighbours.
-  const int first_key = warp * S::kWarpKeys;
-  const int batches = count > first_key ? (count - first_key - 1) / S::kTeamKeys + 1 : 0;
-  const auto key_of = [&](int batch, int k) {
-    return batch * S::kTeamKeys + first_key + k * S::kGroups + group;
-  };
-  /// Each lane finds one of the warp's keys.
-  const auto find_keys = [&](int batch) {
-    const int key = batch * S::kTeamKeys + first_key + warp_lane % S::kWarpKeys;
-    return cache_row(a, pages, kv_head, begin + min(key, count - 1));
-  };
-  const auto address = [&](const float* cache, uint32_t rows, int k) {
-    const uint32_t row = __shfl_sync(kAll, rows, k * S::kGroups + group);
-    return cache + static_cast<uint64_t>(row) * S::kHeadDim + 4 * lane;
+  const WarpKeys<S> place(a, item, warp);
+  const int batches = place.batches;
+  const int count = place.count;
+  const auto is_there = [&](int batch, int k) {
+    return batch * S::kTeamKeys + warp * S::kWarpKeys + k * S::kGroups + group < count;
   };
 
-  // Half-stages: the keys of batch 0, its values, the keys of batch 1 …
   Vectors<S> key;
   Vectors<S> value;
-  uint32_t rows = batches > 0 ? find_keys(0) : 0;  // of the batch that is asked for next
+  uint32_t found = 0;  // of the batch that is loaded next
   const auto load = [&](const float* cache, int k, Vectors<S>& to) {
-    const float* from = address(cache, rows, k);
+    const float* from = piece::address<S>(cache, found, k, warp_lane);
 #pragma unroll
     for (int part = 0; part < S::kParts; ++part) to[k][part] = piece::load(from + part * 4 * kLanes);
   };
-  int asked = 0;
-  int asked_slot = 0;
-  int read_slot = 0;
-  const auto ask = [&]() {
-    if (asked < 2 * batches) {
-      float4* to = ring + asked_slot * (S::kStageVectors * kTeam) + thread;
-      const float* cache = asked % 2 == 0 ? a.keys : a.values;
+  if constexpr (kHasRing) {
+    ring.start(a, place);
+  } else {
+    if (batches > 0) {
+      found = place.find(a, 0, warp, warp_lane);
 #pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) {
-        const float* from = address(cache, rows, k);
+      for (int k = 0; k < S::kKeys; ++k) load(a.keys, k, key);
 #pragma unroll
-        for (int part = 0; part < S::kParts; ++part)
-          copy_async<16>(to + (k * S::kParts + part) * kTeam, from + part * 4 * kLanes, true);
-      }
-      if (asked % 2 != 0 && asked + 1 < 2 * batches) rows = find_keys(asked / 2 + 1);
-      ++asked;
-      asked_slot = asked_slot + 1 == kStages ? 0 : asked_slot + 1;
+      for (int k = 0; k < S::kKeys; ++k) load(a.values, k, value);
+      if (batches > 1) found = place.find(a, 1, warp, warp_lane);
     }
-    commit_copies();
-  };
-  const auto read = [&](Vectors<S>& to) {
-    ask();
-    wait_for_copies<kStages - 1>();
-    const float4* own = ring + read_slot * (S::kStageVectors * kTeam) + thread;
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) {
-#pragma unroll
-      for (int part = 0; part < S::kParts; ++part) to[k][part] = own[(k * S::kParts + part) * kTeam];
-    }
-    read_slot = read_slot + 1 == kStages ? 0 : read_slot + 1;
-  };
-
+  }
   float4 query[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
@@ -249,16 +266,6 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
     for (int part = 0; part < S::kParts; ++part)
       query[h][part] = *reinterpret_cast<const float4*>(from + part * 4 * kLanes);
-  }
-  if constexpr (kStages > 0) {
-#pragma unroll 1
-    for (int stage = 0; stage < kStages - 1; ++stage) ask();
-  } else if (batches > 0) {
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) load(a.keys, k, key);
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) load(a.values, k, value);
-    if (batches > 1) rows = find_keys(1);
   }
   float4 mixed[S::kHeads][S::kParts];
 #pragma unroll
@@ -271,13 +278,13 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 
 #pragma unroll 1
   for (int batch = 0; batch < batches; ++batch) {
-    if constexpr (kStages > 0) read(key);
+    if constexpr (kHasRing) ring.read(a, false, key);
     float scores[S::kOwn];
     const bool more = batch + 1 < batches;
     piece::own_scores<S, 0>(
         query, key, lane,
         [&](int k) {
-          if constexpr (kStages == 0) {
+          if constexpr (!kHasRing) {
             if (more) load(a.keys, k, key);
           }
         },
@@ -286,7 +293,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
     for (int p = 0; p < S::kOwn; ++p) {
       scores[p] = __fmul_rn(scores[p], a.scale);
-      if (key_of(batch, own_key + p) < count) max = fmaxf(max, scores[p]);
+      if (is_there(batch, own_key + p)) max = fmaxf(max, scores[p]);
     }
 #pragma unroll
     for (int other = S::kCopies * S::kHeads; other < kLanes; other *= 2)
@@ -296,7 +303,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
     float weights = 0;
 #pragma unroll
     for (int p = 0; p < S::kOwn; ++p) {
-      scores[p] = key_of(batch, own_key + p) < count ? expf(scores[p] - max) : 0.0F;
+      scores[p] = is_there(batch, own_key + p) ? expf(scores[p] - max) : 0.0F;
       weights = __fadd_rn(weights, scores[p]);
     }
     sum = fmaf(sum, rescale, weights);
@@ -309,7 +316,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         for (int part = 0; part < S::kParts; ++part) mixed[h][part] = piece::scaled(mixed[h][part], of_head);
       }
     }
-    if constexpr (kStages > 0) read(value);
+    if constexpr (kHasRing) ring.read(a, true, value);
 #pragma unroll
     for (int k = 0; k < S::kKeys; ++k) {
 #pragma unroll
@@ -320,12 +327,12 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         for (int part = 0; part < S::kParts; ++part)
           mixed[h][part] = piece::add(mixed[h][part], value[k][part], weight);
       }
-      if constexpr (kStages == 0) {
+      if constexpr (!kHasRing) {
         if (more) load(a.values, k, value);
       }
     }
-    if constexpr (kStages == 0) {
-      if (batch + 2 < batches) rows = find_keys(batch + 2);
+    if constexpr (!kHasRing) {
+      if (batch + 2 < batches) found = place.find(a, batch + 2, warp, warp_lane);
     }
   }
 
@@ -386,7 +393,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
     for (int w = 1; w < kTeamWarps; ++w) value_sum = piece::add(value_sum, part_of(w));
     const int dim = (block % S::kParts * kLanes + lane) * 4;
-    if (count == keys) {
+    if (count == piece.place.keys()) {
       *reinterpret_cast<float4*>(a.out + (first_head + h) * S::kHeadDim + dim) =
           piece::scaled(value_sum, 1.0F / of_head);
       continue;

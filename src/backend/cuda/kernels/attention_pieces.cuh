@@ -10,21 +10,23 @@ namespace ingot::cuda {
 /// A team's items, all that is known of them in every thread. To be used by whole warps.
 class PieceWalk {
  public:
-  /// `of_piece`: items of a piece. `team` of `teams`.
-  __device__ PieceWalk(const PagedAttention& a, int of_piece, int team, int teams) : of_piece_(of_piece) {
+  PieceWalk() = default;
+  /// `chunks`: of a key head's query heads. `team` of `teams`.
+  __device__ PieceWalk(const PagedAttention& a, int chunks, int team, int teams)
+      : of_piece_(a.kv_heads * chunks), chunks_(chunks) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     int pieces = 0;
+#pragma unroll 1
     for (int s = lane; s < a.sequences; s += kWarp) pieces += pieces_of(a, s);
 #pragma unroll
     for (int other = kWarp / 2; other > 0; other /= 2) pieces += __shfl_xor_sync(0xffffffff, pieces, other);
-    const int items = pieces * of_piece;
+    const int items = pieces * of_piece_;
     left_ = items / teams + (team < items % teams ? 1 : 0);
     if (left_ == 0) return;
-    const int first = items / teams * team + min(team, items % teams);
-    item_ = first % of_piece;
-    int before = first / of_piece;  // pieces before the first, of the sequences from here on
+    int before = items / teams * team + min(team, items % teams);  // items of sequences from here on
+#pragma unroll 1
     for (int base = 0;; base += kWarp) {
-      const int own = base + lane < a.sequences ? pieces_of(a, base + lane) : 0;
+      const int own = base + lane < a.sequences ? pieces_of(a, base + lane) * of_piece_ : 0;
       int sum = own;  // with the lanes before
 #pragma unroll
       for (int step = 1; step < kWarp; step *= 2) {
@@ -40,22 +42,29 @@ class PieceWalk {
       }
       before -= __shfl_sync(0xffffffff, sum, kWarp - 1);
     }
-    while (before >= splits_) {
-      before -= splits_;
+#pragma unroll 1
+    while (before >= splits_ * of_piece_) {
+      before -= splits_ * of_piece_;
       enter_row(a, piece_.row + 1);
     }
-    piece_.split = before;
+    item_ = before / splits_;
+    piece_.split = before % splits_;
   }
 
   __device__ bool done() const { return left_ == 0; }
-  __device__ const AttentionPiece& piece() const { return piece_; }
-  __device__ int item() const { return item_; }  // of the piece
+  template <typename S>
+  __device__ PieceItem item() const {
+    return {piece_, item_ / chunks_, item_ % chunks_ * S::kHeads};
+  }
+  /// Of all pieces of the row for the same heads, and of no others.
+  __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
+  __device__ int splits() const { return splits_; }  // of the row
 
   __device__ void next(const PagedAttention& a) {
-    if (--left_ == 0 || ++item_ < of_piece_) return;
-    item_ = 0;
-    if (++piece_.split < splits_) return;
+    if (--left_ == 0 || ++piece_.split < splits_) return;
     piece_.split = 0;
+    if (++item_ < of_piece_) return;
+    item_ = 0;
     if (piece_.row + 1 < end_) return enter_row(a, piece_.row + 1);
     int sequence = piece_.place.sequence + 1;
     while (a.seq_start[sequence] == a.seq_start[sequence + 1]) ++sequence;
@@ -70,6 +79,7 @@ class PieceWalk {
   __device__ static int pieces_of(const PagedAttention& a, int sequence) {
     const int end = a.seq_start[sequence + 1];
     int pieces = 0;
+#pragma unroll 1
     for (int row = a.seq_start[sequence]; row < end; ++row)
       pieces += splits_of(place_of(a, sequence, end, row).keys(), a.kv_heads);
     return pieces;
@@ -85,12 +95,13 @@ class PieceWalk {
     splits_ = splits_of(piece_.place.keys(), a.kv_heads);
   }
 
-  AttentionPiece piece_ = {};
+  AttentionPiece piece_;
   int of_piece_;
-  int item_ = 0;
-  int splits_ = 0;  // of the row
-  int end_ = 0;     // of the sequence's rows
-  int left_ = 0;    // items, with this one
+  int chunks_;
+  int item_;    // of the piece
+  int splits_;  // of the row
+  int end_;     // of the sequence's rows
+  int left_;    // items, with this one
 };
 
 }  // namespace ingot::cuda

@@ -42,6 +42,7 @@ __device__ inline void clear_padding(const PagedAttention& a) {
   const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t own = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+#pragma unroll 1
   for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride) a.out[i] = 0;
 }
 

@@ -60,50 +60,6 @@ __device__ inline void place_piece_heads(const StepAttention& step, const Attent
   barrier();
 }
 
-/// join_pieces() by a warp.
-template <typename S>
-__device__ inline void join_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
-                                    int splits) {
-  constexpr int kUnits = S::kVectors;
-  constexpr int kWays = kJoinTeam / (kUnits < kJoinTeam ? kUnits : kJoinTeam);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const float2* stats = sums.stats + head * sums.most_splits;
-  float max = -INFINITY;
-  for (int i = lane; i < splits; i += kWarp) max = fmaxf(max, __ldcg(stats + i).x);
-#pragma unroll
-  for (int other = kWarp / 2; other > 0; other /= 2)
-    max = fmaxf(max, __shfl_xor_sync(0xffffffff, max, other));
-  float total = 0;
-  for (int i = lane; i < splits; i += kWarp) {
-    const float2 of_piece = __ldcg(stats + i);
-    total = fmaf(expf(of_piece.x - max), of_piece.y, total);
-  }
-#pragma unroll
-  for (int other = kWarp / 2; other > 0; other /= 2)
-    total = __fadd_rn(total, __shfl_xor_sync(0xffffffff, total, other));
-  const float share = 1.0F / total;
-  const float4* mixed = reinterpret_cast<const float4*>(sums.mixed) + head * sums.most_splits * kUnits;
-  float4* out = reinterpret_cast<float4*>(a.out) + head * kUnits;
-  for (int unit = lane; unit < kUnits; unit += kWarp) {
-    float4 parts[kWays] = {};
-    for (int first = 0; first < splits; first += kWays) {
-#pragma unroll
-      for (int way = 0; way < kWays; ++way) {
-        const int i = first + way;
-        if (i < splits)
-          joining::add(parts[way], __ldcg(mixed + static_cast<int64_t>(i) * kUnits + unit),
-                       expf(__ldcg(stats + i).x - max));
-      }
-    }
-    float4 value{};
-#pragma unroll
-    for (int way = 0; way < kWays; ++way) {
-      if (way < splits) joining::add(value, parts[way], share);
-    }
-    out[unit] = value;
-  }
-}
-
 /// All of it, by the first kStepTeams * kTeam threads of every block. `counts`: of the pieces that are done,
 /// of each row's items; 0 before and after.
 template <typename S>
@@ -124,25 +80,23 @@ __device__ __noinline__ void attend_step(const StepAttention& step, char* shared
        i += int64_t{teams} * kTeam)
     a.out[i] = 0;
 
-  PieceWalk walk(a, a.kv_heads * chunks, number, teams);
+  PieceWalk walk(a, chunks, number, teams);
   for (; !walk.done(); walk.next(a)) {
-    const AttentionPiece& piece = walk.piece();
-    const int kv_head = walk.item() / chunks;
-    const int head_in_group = walk.item() % chunks * S::kHeads;
+    const PieceItem item = walk.item<S>();
+    const auto& [piece, kv_head, head_in_group] = item;
     const int64_t first_head = int64_t{piece.row} * a.heads + kv_head * group + head_in_group;
     const float* queries = a.q + first_head * S::kHeadDim;
     if (step.has_heads) {
       place_piece_heads(step, piece, kv_head, head_in_group, thread, barrier, team);
       queries = reinterpret_cast<const float*>(team.queries);
     }
-    attend_piece<S, 0>(a, step.sums, piece, kv_head, head_in_group, queries, thread, barrier, team.pieces,
-                       nullptr);
-    const int splits = splits_of(piece.place.keys(), a.kv_heads);
+    attend_piece<S>(a, step.sums, item, queries, thread, barrier, team.pieces, NoRing());
+    const int splits = walk.splits();
     if (splits > 1) {
       __threadfence();
       barrier();
       if (thread == 0) {
-        uint32_t* count = counts + piece.row * a.kv_heads * chunks + walk.item();
+        uint32_t* count = counts + walk.number_of_heads();
         team.is_last = atomicAdd(count, 1U) + 1 == static_cast<uint32_t>(splits) ? 1 : 0;
         if (team.is_last != 0) *count = 0;  // nobody else comes
         __threadfence();
@@ -150,7 +104,7 @@ __device__ __noinline__ void attend_step(const StepAttention& step, char* shared
       barrier();
       if (team.is_last != 0) {
         for (int head = thread / kWarp; head < min(S::kHeads, group - head_in_group); head += kTeamWarps)
-          join_by_warp<S>(a, step.sums, first_head + head, splits);
+          join_pieces_by_warp<S::kVectors>(a, step.sums, first_head + head, splits);
       }
     }
     barrier();  // what the team shares is used again

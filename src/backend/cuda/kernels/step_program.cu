@@ -201,11 +201,9 @@ void run_step_program(const Gpu& gpu, const StepProgram& program) {
   if (program.count == 0) return;
   switch (program.heads.head_dim) {
     case 64:
-      return launch_with<PieceShape<64, 1, 8>, PieceShape<64, 2, 8>, PieceShape<64, 4, 8>,
-                         PieceShape<64, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<64, 1>, PieceOf<64, 2>, PieceOf<64, 4>, PieceOf<64, 8>>(gpu, program);
     case 128:
-      return launch_with<PieceShape<128, 1, 8>, PieceShape<128, 2, 8>, PieceShape<128, 4, 8>,
-                         PieceShape<128, 8, 4>>(gpu, program);
+      return launch_with<PieceOf<128, 1>, PieceOf<128, 2>, PieceOf<128, 4>, PieceOf<128, 8>>(gpu, program);
     default:
       return launch<NoHeads>(gpu, program);
   }
