@@ -6,6 +6,7 @@
 #include "backend/cuda/kernels/attention_launch.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_qkv.h"
+#include "backend/cuda/kernels/tensor_maps.h"
 
 namespace ingot::cuda {
 namespace {
@@ -63,6 +64,7 @@ class LaunchInstructions {
   bool add(const LinearJob& job) {
     const RowPreparation& rows = job.rows;
     if (rows.rows < 1 || rows.rows > kMostStepRows || job.output_count() > kMostStepParts) return false;
+    if (rows.in % 32 != 0) return false;  // the copy engine leaves nothing out
     StepLinear linear{.part_count = job.output_count(),
                       .rows = static_cast<int32_t>(rows.rows),
                       .in = static_cast<int32_t>(rows.in),
@@ -94,6 +96,7 @@ class LaunchInstructions {
     if (!has_step_program(gpu_, bytes)) return false;
     row_bytes_ = std::max(row_bytes_, bytes);
     cut_step_tiles(gpu_, linear);
+    if (has_tensor_maps()) linear.box_values = step_box_values(rows.in);
     push(StepKind::linear, linear);
     return true;
   }

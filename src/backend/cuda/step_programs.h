@@ -16,6 +16,7 @@ class StepPrograms {
   StepPrograms(const Gpu& gpu, const backend::Slice& slice,
                const std::function<PooledBuffer(size_t bytes)>& allocate);
 
+  ~StepPrograms();
   const std::vector<StepSegment>& segments() const { return segments_; }
   /// Of a segment that has one.
   const StepProgram& program(size_t segment) const { return programs_[segment]; }

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
     if (!is_last(decode.counts + heads_number, pieces, splits, last)) continue;
 #pragma unroll 1
     for (int h = thread / kWarp; h < min(S::kHeads, group - first.head_in_group); h += kTeamWarps)
-      join_pieces_by_warp<S::kVectors>(a, decode.sums, head + h, splits);
+      join_pieces_together<S::kVectors, 16>(a, decode.sums, head + h, splits);
   }
 }
 

@@ -6,9 +6,53 @@
 
 namespace ingot::cuda {
 
+/// A head of kDim values that are all rotated, half against half: place_head() with every load ahead of the
+/// first use.
+template <int kDim>
+__device__ __forceinline__ void place_whole_head(const LinearHeads& h, int64_t row, const float* from,
+                                                 float* to, const FloatRow& norm) {
+  constexpr int kOwn = kDim / kWarp;
+  constexpr int kPairs = kOwn / 2;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const float* cosines = h.table + row * 2 * h.pairs;
+  float x[kOwn];
+  float weight[kOwn];
+  float cosine[kPairs];
+  float sine[kPairs];
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) x[i] = from[i * kWarp + lane];
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) weight[i] = norm.data == nullptr ? 1 : load_float(norm, i * kWarp + lane);
+#pragma unroll
+  for (int i = 0; i < kPairs; ++i) {
+    cosine[i] = cosines[i * kWarp + lane];
+    sine[i] = cosines[kDim / 2 + i * kWarp + lane];
+  }
+  if (norm.data != nullptr) {
+    float squares = 0;
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) squares = fmaf(x[i], x[i], squares);
+    squares = sum_of_warp(squares);
+    const float scale = 1.0F / sqrtf(squares / static_cast<float>(kDim) + h.norm_eps);
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) x[i] = __fmul_rn(__fmul_rn(x[i], scale), weight[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < kPairs; ++i) {
+    const float a = x[i];
+    const float b = x[i + kPairs];
+    to[i * kWarp + lane] = __fmaf_rn(a, cosine[i], -__fmul_rn(b, sine[i]));
+    to[kDim / 2 + i * kWarp + lane] = __fmaf_rn(b, cosine[i], __fmul_rn(a, sine[i]));
+  }
+}
+
 /// One head of one row, by a warp. Both values of a pair belong to one lane, so `from` may be `to`.
 __device__ inline void place_head(const LinearHeads& h, int64_t row, const float* from, float* to,
                                   const FloatRow& norm) {
+  if (h.table != nullptr && !h.is_interleaved && 2 * h.pairs == h.head_dim) {
+    if (h.head_dim == 128) return place_whole_head<128>(h, row, from, to, norm);
+    if (h.head_dim == 64) return place_whole_head<64>(h, row, from, to, norm);
+  }
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   float scale = 1;
   if (norm.data != nullptr) {

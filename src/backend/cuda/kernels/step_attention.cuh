@@ -11,7 +11,7 @@
 
 namespace ingot::cuda {
 
-inline constexpr int kStepTeams = 4;  // of a block
+inline constexpr int kStepTeams = 2;  // of a block
 
 /// What a team shares.
 template <typename S>
@@ -21,93 +21,172 @@ struct StepTeam {
   uint32_t is_last;
 };
 
-/// Places the new keys and values that lie in a piece: several teams may write the same ones. And the
-/// queries, for the team; once more to where the op has them.
-template <typename S, typename Barrier>
-__device__ inline void place_piece_heads(const StepAttention& step, const AttentionPiece& piece, int kv_head,
-                                         int head_in_group, int thread, const Barrier& barrier,
-                                         StepTeam<S>& team) {
-  const PagedAttention& a = step.attention;
-  const LinearHeads& h = step.heads;
-  const int warp = thread / kWarp;
-  const int lane = thread % kWarp;
-  const int group = a.heads / a.kv_heads;
-  const int heads = min(S::kHeads, group - head_in_group);
-  const int keys = piece.place.keys();
-  const int size = split_keys(keys, a.kv_heads);
-  const int first_position = piece.place.first + piece.split * size;
-  const int end_position = min(first_position + size, piece.place.position + 1);
-  const int first_row = a.seq_start[piece.place.sequence];
-  const int end_row = a.seq_start[piece.place.sequence + 1];
-  const int context = a.context_len[piece.place.sequence];
-  for (int row = first_row; row < end_row; ++row) {
-    const int position = context - (end_row - row);
-    if (position < first_position || position >= end_position) continue;
-    const int64_t of_row = static_cast<int64_t>(row) * (h.heads + 2 * h.kv_heads) + h.heads + kv_head;
-    if (warp >= kTeamWarps - 2) place_item(h, of_row + (warp == kTeamWarps - 1 ? h.kv_heads : 0));
+/// A team's first items, which all of a step's layers share, with what is known of the rows.
+struct KeptWalk {
+  const int32_t* seq_start;  // null: nothing is kept
+  int window;
+  int heads;
+  int kv_heads;
+  alignas(8) unsigned char walk[sizeof(PieceWalk)];
+
+  __device__ bool is_of(const PagedAttention& a) const {
+    return seq_start == a.seq_start && window == a.window && heads == a.heads && kv_heads == a.kv_heads;
   }
-  const int first_head = kv_head * group + head_in_group;
-  auto* const queries = reinterpret_cast<float*>(team.queries);
-  for (int head = warp; head < heads; head += kTeamWarps) {
-    float* to = queries + head * S::kHeadDim;
-    place_head(h, piece.row, h.q + piece.row * h.q_stride + (first_head + head) * S::kHeadDim, to, h.q_norm);
-    if (piece.split > 0) continue;
-    __syncwarp();
-    float* out = h.q_out + (static_cast<int64_t>(piece.row) * a.heads + first_head + head) * S::kHeadDim;
-    for (int i = lane; i < S::kHeadDim; i += kWarp) out[i] = to[i];
+  __device__ PieceWalk get() const { return *reinterpret_cast<const PieceWalk*>(walk); }
+  __device__ void keep(const PagedAttention& a, const PieceWalk& of) {
+    seq_start = a.seq_start;
+    window = a.window;
+    heads = a.heads;
+    kv_heads = a.kv_heads;
+    *reinterpret_cast<PieceWalk*>(walk) = of;
   }
-  __threadfence_block();
-  barrier();
+};
+static_assert(std::is_trivially_copyable_v<PieceWalk>);
+
+/// The number of a team of a block, among all: a block's teams are far apart, so that few items are spread
+/// over as many blocks as possible.
+__device__ inline int number_of_team(int team) {
+  return team * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
 }
 
-/// All of it, by the first kStepTeams * kTeam threads of every block. `counts`: of the pieces that are done,
-/// of each row's items; 0 before and after.
+/// Asks for the keys and values of a team's first item, by a warp, while the instruction before is at work:
+/// they are as they will be but for the new ones.
 template <typename S>
-__device__ __noinline__ void attend_step(const StepAttention& step, char* shared, uint32_t* counts) {
+__device__ __noinline__ void fetch_piece(const StepAttention& step, const KeptWalk& kept) {
   const PagedAttention& a = step.attention;
-  const int thread = static_cast<int>(threadIdx.x) % kTeam;
-  const int team_number = static_cast<int>(threadIdx.x) / kTeam;
+  if (!kept.is_of(a)) return;
+  const PieceWalk walk = kept.get();
+  if (walk.done()) return;
+  const PieceItem item = walk.item<S>();
+  const AttentionRow& place = item.piece.place;
+  const int size = split_keys(place.keys(), a.kv_heads);
+  const int first = place.first + item.piece.split * size;
+  const int end = min(first + size, place.position);
+  const int32_t* pages = a.block_table + static_cast<int64_t>(place.sequence) * a.pages;
+  for (int position = first + static_cast<int>(threadIdx.x) % kWarp; position < end; position += kWarp) {
+    const int64_t at = cache_offset(a, pages, item.kv_head, position);
+#pragma unroll
+    for (int i = 0; i < S::kHeadDim; i += 32) {
+      fetch_line(a.keys + at + i);
+      fetch_line(a.values + at + i);
+    }
+  }
+}
+
+/// Places the new keys and values that lie in a piece, by a warp: several teams may write the same ones.
+__device__ __noinline__ void place_new_keys(const StepAttention& step, const PieceItem& item) {
+  const PagedAttention& a = step.attention;
+  const LinearHeads& h = step.heads;
+  const AttentionRow& place = item.piece.place;
+  const int size = split_keys(place.keys(), a.kv_heads);
+  const int first_position = place.first + item.piece.split * size;
+  const int end_position = min(first_position + size, place.position + 1);
+  const int end_row = a.seq_start[place.sequence + 1];
+  const int context = a.context_len[place.sequence];
+#pragma unroll 1
+  for (int row = a.seq_start[place.sequence]; row < end_row; ++row) {
+    const int position = context - (end_row - row);
+    if (position < first_position || position >= end_position) continue;
+    const int64_t key = static_cast<int64_t>(row) * (h.heads + 2 * h.kv_heads) + h.heads + item.kv_head;
+    place_item(h, key);
+    place_item(h, key + h.kv_heads);
+  }
+}
+
+/// Places an item's queries for the team, and those of a row's first piece where the op has them.
+template <typename S>
+__device__ __noinline__ void place_queries(const StepAttention& step, const PieceItem& item, int thread,
+                                           StepTeam<S>& team) {
+  const PagedAttention& a = step.attention;
+  const LinearHeads& h = step.heads;
+  const int lane = thread % kWarp;
+  const int group = a.heads / a.kv_heads;
+  const int heads = min(S::kHeads, group - item.head_in_group);
+  const int first_head = item.kv_head * group + item.head_in_group;
+  const int row = item.piece.row;
+  auto* const queries = reinterpret_cast<float*>(team.queries);
+#pragma unroll 1
+  for (int head = thread / kWarp; head < heads; head += kTeamWarps) {
+    float* to = queries + head * S::kHeadDim;
+    place_head(h, row, h.q + row * h.q_stride + (first_head + head) * S::kHeadDim, to, h.q_norm);
+    if (item.piece.split > 0) continue;
+    __syncwarp();
+    float* out = h.q_out + (static_cast<int64_t>(row) * a.heads + first_head + head) * S::kHeadDim;
+    for (int i = lane; i < S::kHeadDim; i += kWarp) out[i] = to[i];
+  }
+}
+
+/// All of it. `team_number`: of the block; `thread`: of the team's kTeam, which attend, or behind them, a
+/// warp's that helps. `counts`: of the pieces that are done, of each row's items; 0 before and after.
+template <typename S>
+__device__ __noinline__ void attend_step(const StepAttention& step, char* shared, KeptWalk* kept,
+                                         uint32_t* counts, int team_number, int thread) {
+  constexpr int kAll = kTeam + kWarp;
+  const PagedAttention& a = step.attention;
   StepTeam<S>& team = reinterpret_cast<StepTeam<S>*>(shared)[team_number];
   const auto barrier = [&] { sync_threads_of(kTeamBarrier + team_number, kTeam); };
+  const auto meet = [&] { sync_threads_of(kJoinBarrier + team_number, kAll); };
   const int group = a.heads / a.kv_heads;
   const int chunks = (group + S::kHeads - 1) / S::kHeads;
-  const int number = team_number * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
+  const int number = number_of_team(team_number);
   const int teams = kStepTeams * static_cast<int>(gridDim.x);
+  const bool is_kept = kept[team_number].is_of(a);
 
-  // Rows that pad the step.
-  const int64_t width = static_cast<int64_t>(a.heads) * a.head_dim;
-  for (int64_t i = a.seq_start[a.sequences] * width + number * kTeam + thread; i < a.rows * width;
-       i += int64_t{teams} * kTeam)
-    a.out[i] = 0;
+  PieceWalk walk = is_kept ? kept[team_number].get() : PieceWalk(a, chunks, number, teams);
+  if (!is_kept) {
+    // Seen behind the barrier that ends the instruction; it is the same in every thread.
+    meet();
+    if (thread == 0) kept[team_number].keep(a, walk);
+  }
+  if (thread >= kTeam) {  // rows that pad the step become zero
+    const int64_t width = static_cast<int64_t>(a.heads) * a.head_dim;
+#pragma unroll 1
+    for (int64_t i = a.seq_start[a.sequences] * width + number * kWarp + thread - kTeam; i < a.rows * width;
+         i += int64_t{teams} * kWarp)
+      a.out[i] = 0;
+  }
 
-  PieceWalk walk(a, chunks, number, teams);
+#pragma unroll 1
   for (; !walk.done(); walk.next(a)) {
     const PieceItem item = walk.item<S>();
-    const auto& [piece, kv_head, head_in_group] = item;
-    const int64_t first_head = int64_t{piece.row} * a.heads + kv_head * group + head_in_group;
+    const int splits = walk.splits();
+    if (thread >= kTeam) {
+      if (step.has_heads) {
+        place_new_keys(step, item);
+        meet();
+      }
+      // A thread that has copies on their way would wait for them as it counts: these have none.
+      if (splits == 1) continue;
+      meet();
+      if (thread == kTeam) {
+        uint32_t* count = counts + walk.number_of_heads();
+        const bool is_last = count_up(count) + 1 == static_cast<uint32_t>(splits);
+        team.is_last = is_last ? 1 : 0;
+        if (is_last) *count = 0;  // nobody else comes
+      }
+      __syncwarp();
+      meet();
+      continue;
+    }
+    const int64_t first_head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
     const float* queries = a.q + first_head * S::kHeadDim;
     if (step.has_heads) {
-      place_piece_heads(step, piece, kv_head, head_in_group, thread, barrier, team);
+      place_queries(step, item, thread, team);
       queries = reinterpret_cast<const float*>(team.queries);
+      meet();
     }
     attend_piece<S>(a, step.sums, item, queries, thread, barrier, team.pieces, NoRing());
-    const int splits = walk.splits();
-    if (splits > 1) {
-      __threadfence();
-      barrier();
-      if (thread == 0) {
-        uint32_t* count = counts + walk.number_of_heads();
-        team.is_last = atomicAdd(count, 1U) + 1 == static_cast<uint32_t>(splits) ? 1 : 0;
-        if (team.is_last != 0) *count = 0;  // nobody else comes
-        __threadfence();
-      }
-      barrier();
-      if (team.is_last != 0) {
-        for (int head = thread / kWarp; head < min(S::kHeads, group - head_in_group); head += kTeamWarps)
-          join_pieces_by_warp<S::kVectors>(a, step.sums, first_head + head, splits);
-      }
+    if (splits == 1) {
+      barrier();  // what the team shares is used again
+      continue;
     }
-    barrier();  // what the team shares is used again
+    meet();
+    meet();
+    if (team.is_last == 0) continue;
+#pragma unroll 1
+    for (int head = thread / kWarp; head < min(S::kHeads, group - item.head_in_group); head += kTeamWarps)
+      join_pieces_by_warp<S::kVectors>(a, step.sums, first_head + head, splits);
+    barrier();
   }
 }
 

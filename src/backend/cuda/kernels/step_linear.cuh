@@ -9,9 +9,9 @@
 namespace ingot::cuda {
 
 inline constexpr int kFinishers = 2;  // warps; as many sets of partial sums
-inline constexpr int kStepThreads = (kSlices + kFinishers) * kWarp;
-inline constexpr int kTileThreads = (kSlices + 1) * kWarp;  // that meet at the barriers of a set
-inline constexpr int kSliceSums = 4 * kWarp;                // floats of a slice's m16n8 sums
+inline constexpr int kStepThreads = (kProductWarps + kFinishers) * kWarp;
+inline constexpr int kTileThreads = (kProductWarps + 1) * kWarp;  // that meet at the barriers of a set
+inline constexpr int kSliceSums = 4 * kWarp;                      // floats of a slice's m16n8 sums
 inline constexpr int kSetBytes = kSlices * kSliceSums * 4;
 
 /// Tiles that the block has multiplied so far: set and finisher of the next one follow from it.
@@ -22,41 +22,62 @@ struct TileTurn {
   __device__ bool is_reused() const { return turn >= kFinishers; }
 };
 
-template <DType kType>
-__device__ inline void multiply_slot(float (&sums)[4], uint32_t slot, uint32_t inputs, bool is_tall,
-                                     bool has_second) {
-  const uint4 first = load_piece(slot);
-  const uint4 second = load_piece(slot + kPieceBytes);
-  const uint4 input = load_piece(inputs);
-  if (is_tall) return multiply_pieces<kType>(sums, first, second, input);
-  const uint4 nothing = {0, 0, 0, 0};
-  multiply_pieces<kType>(sums, first, nothing, input);
-  if (has_second) multiply_pieces<kType>(sums, second, nothing, load_piece(inputs + kStep * 2));
+/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7; `high`: of rows 8 … 15.
+template <DType kType, bool kTall>
+__device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t high, uint32_t inputs,
+                                               int steps) {
+#pragma unroll 4
+  for (int step = 0; step < steps; ++step) {
+    const uint4 first = load_piece(low);
+    const uint4 second = kTall ? load_piece(high) : uint4{0, 0, 0, 0};
+    multiply_pieces<kType>(sums, first, second, load_piece(inputs));
+    low += kStep * 2;
+    high += kStep * 2;
+    inputs += kStep * 2;
+  }
 }
 
-/// The sums of all of the block's tiles, a warp's slice of each.
-template <DType kType>
-__device__ inline void multiply_tiles(const StepLinear& linear, WeightStream& stream, const char* rows,
-                                      float* sets, int warp, TileTurn& turn) {
+/// The sums of all of the block's tiles, a warp's slices of each.
+template <DType kType, bool kTall>
+__device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
+                                               const char* rows, float* sets, int warp, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Slice slice = slice_of(linear.in, warp);
-  const bool is_tall = linear.halves == 2;
-  const int steps_of_slot = is_tall ? 1 : 2;
+  const SlicePair slices = slices_of(linear.in, warp);
+  const int tiles = linear.tiles;
+  const int steps = slices.steps();
+  const int values = part_values(linear);
+  const int part_steps = values / kStep;
+  const auto part_bytes = static_cast<uint32_t>(kPieceRows * values * 2);
   const int row = min(lane / 4, linear.rows - 1);
   const uint32_t inputs =
-      shared_address(rows + row * step_row_stride(linear.in) + (slice.begin * kStep + lane % 4 * 8) * 2);
-  for (int tile = static_cast<int>(blockIdx.x); tile < linear.tiles; tile += static_cast<int>(gridDim.x)) {
-    float sums[4] = {};
-    for (int step = 0; step < slice.steps; step += steps_of_slot) {
-      const uint32_t slot = stream.take();
-      multiply_slot<kType>(sums, slot, inputs + static_cast<uint32_t>(step) * (kStep * 2), is_tall,
-                           step + 1 < slice.steps);
+      shared_address(rows + row * step_row_stride(linear.in) + (slices.begin * kStep + lane % 4 * 8) * 2);
+  const auto own = static_cast<uint32_t>(lane / 4 * values * 2 + lane % 4 * 16);
+#pragma unroll 1
+  for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+    float sums[kWarpSlices][4] = {};
+    uint32_t part = 0;  // of the slot, of small tiles
+#pragma unroll 1
+    for (int step = 0; step < steps; step += part_steps) {
+      const uint32_t slot = (part == 0 ? stream.take() : stream.taken()) + own + part;
+      const uint32_t input = inputs + static_cast<uint32_t>(step) * (kStep * 2);
+      const int end = min(steps - step, part_steps);
+      const int of_first = max(0, min(slices.first - step, end));
+      multiply_steps<kType, kTall>(sums[0], slot, slot + part_bytes, input, of_first);
+      const auto skip = static_cast<uint32_t>(of_first) * (kStep * 2);
+      multiply_steps<kType, kTall>(sums[1], slot + skip, slot + part_bytes + skip, input + skip,
+                                   end - of_first);
+      if (!kTall && part == 0 && step + part_steps < steps) {
+        part = part_bytes;
+        continue;
+      }
+      part = 0;
       stream.give_back();
     }
     const int set = turn.set();
     if (turn.is_reused()) sync_threads_of(kEmptyBarrier + set, kTileThreads);
-    reinterpret_cast<float4*>(sets + set * (kSetBytes / 4))[warp * kWarp + lane] = {sums[0], sums[1], sums[2],
-                                                                                    sums[3]};
+    auto* to = reinterpret_cast<float4*>(sets + set * (kSetBytes / 4)) + kWarpSlices * warp * kWarp + lane;
+#pragma unroll
+    for (int i = 0; i < kWarpSlices; ++i) to[i * kWarp] = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
     arrive_at(kFullBarrier + set, kTileThreads);
     ++turn.turn;
   }
@@ -71,28 +92,27 @@ struct OutputOperands {
 };
 
 /// The outputs of the block's tiles whose turn is this finisher's.
-__device__ inline void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
-                                    int finisher, TileTurn& turn) {
+__device__ __forceinline__ void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
+                                             int finisher, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const LinearEpilogue& epilogue = linear.epilogue;
-  const int tile_outputs = outputs_of_tile(linear);
-  const int items = tile_outputs * linear.rows;
-  for (int number = static_cast<int>(blockIdx.x); number < linear.tiles;
-       number += static_cast<int>(gridDim.x), ++turn.turn) {
+  const int shift = tile_shift(linear);
+  const int items = linear.rows << shift;
+  for (TileWalk walk(linear); !walk.is_done(linear); walk.next(linear), ++turn.turn) {
     const int set = turn.set();
     if (set != finisher) continue;
-    const StepTile tile = tile_of(linear, number);
-    const StepPart& part = linear.parts[tile.part];
+    const StepPart& part = linear.parts[walk.part()];
+    const int first_output = walk.first_output(linear);
     const float* sums = sets + set * (kSetBytes / 4);
-    const auto place = [&](int item) {
-      const int n = tile.first_output + item % tile_outputs;
+    const auto output_of = [&](int item) {
+      const int n = first_output + (item & ((1 << shift) - 1));
       return n < part.outputs && item < items ? n : -1;
     };
     const auto read = [&](int item) {
       OutputOperands of;
-      const int n = place(item);
+      const int n = output_of(item);
       if (n < 0) return of;
-      const int64_t at = static_cast<int64_t>(item / tile_outputs) * part.outputs + n;
+      const int64_t at = static_cast<int64_t>(item >> shift) * part.outputs + n;
       if (part.bias.data != nullptr) of.bias = load_float(part.bias, n);
       if (part.up_bias.data != nullptr) of.up_bias = load_float(part.up_bias, n);
       if (epilogue.add.data != nullptr) of.add = load_float(epilogue.add, epilogue.adds_rows ? at : n);
@@ -104,19 +124,19 @@ __device__ inline void finish_tiles(const StepLinear& linear, const float* scale
     for (int item = lane; item < items; item += kWarp) {
       const OutputOperands of = next;
       if (item + kWarp < items) next = read(item + kWarp);
-      const int n = place(item);
+      const int n = output_of(item);
       if (n < 0) continue;
-      const int output = item % tile_outputs;
-      const int row = item / tile_outputs;
+      const int output = item & ((1 << shift) - 1);
+      const int row = item >> shift;
       const auto total = [&](int half) {
-        const int at = (output % 8 * 4 + row / 2) * 4 + half * 2 + row % 2;
+        const int at = ((output & 7) * 4 + row / 2) * 4 + half * 2 + row % 2;
         return sum_of_slices(sums + at, kSliceSums);
       };
       const auto biased_with = [&](float sum, const FloatRow& bias, float value) {
         const float y = __fmul_rn(sum, scales[row]);
         return bias.data == nullptr ? y : __fadd_rn(y, value);
       };
-      float y = biased_with(total(epilogue.gated ? 0 : output / 8), part.bias, of.bias);
+      float y = biased_with(total(epilogue.gated ? 0 : output >> 3), part.bias, of.bias);
       if (epilogue.add.data != nullptr) y = __fadd_rn(y, of.add);
       y = activated(epilogue.activation, y);
       if (epilogue.gated) y = __fmul_rn(y, biased_with(total(1), part.up_bias, of.up_bias));

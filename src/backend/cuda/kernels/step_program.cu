@@ -5,9 +5,9 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kWarps = kSlices + kFinishers;
+constexpr int kWarps = kProductWarps + kFinishers;
 constexpr int kFixedBytes = 4 << 10;  // static shared memory, and what CUDA takes
-constexpr int kFewestSlots = 4;
+constexpr int kFewestSlots = 1;
 
 /// Dynamic shared memory: partial sums, then prepared rows (attention takes both as scratch), kept
 /// instructions, and the rings.
@@ -26,9 +26,9 @@ constexpr Layout layout_of(int row_bytes, int attention_bytes, int shared_bytes)
   layout.kept_at = (scratch + 127) / 128 * 128;
   layout.rings_at = layout.kept_at + kKeptInstructions * static_cast<int>(StepInstruction::kBytes);
   const int room = shared_bytes - kFixedBytes - layout.rings_at;
-  layout.slots = room / (kSlices * kSlotBytes);
+  layout.slots = room / (kProductWarps * kSlotBytes);
   if (layout.slots > kMostSlots) layout.slots = kMostSlots;
-  layout.bytes = layout.rings_at + layout.slots * kSlices * kSlotBytes;
+  layout.bytes = layout.rings_at + layout.slots * kProductWarps * kSlotBytes;
   return layout;
 }
 
@@ -40,7 +40,7 @@ template <>
 constexpr int kAttentionBytes<NoHeads> = 0;
 constexpr int kMostAttentionBytes = 48 << 10;
 
-/// Copies an instruction into shared memory, by a warp.
+/// Copies an instruction into shared memory, by a warp, and has the copy engine fetch its maps.
 __device__ void keep_instruction(const StepProgram& program, int number, StepInstruction* kept) {
   if (number >= program.count) return;
   const auto* from = reinterpret_cast<const uint4*>(program.instructions + number);
@@ -48,6 +48,14 @@ __device__ void keep_instruction(const StepProgram& program, int number, StepIns
   static_assert(StepInstruction::kBytes == kWarp * sizeof(uint4));
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   to[lane] = from[lane];
+  __syncwarp();
+  const StepInstruction& instruction = kept[number % kKeptInstructions];
+  if (instruction.kind != StepKind::linear || lane >= 2 * kMostStepParts) return;
+  const StepPart& part = instruction.as<StepLinear>().parts[lane / 2];
+  const void* map = lane % 2 == 0 ? part.weight_map : part.up_map;
+#if __CUDA_ARCH__ >= 900
+  if (map != nullptr) asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+#endif
 }
 
 template <class Heads>
@@ -56,41 +64,60 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   extern __shared__ uint4 shared[];
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
+  __shared__ KeptWalk walks[kStepTeams];
+  __shared__ uint64_t copies[kProductWarps][kMostSlots];
   char* const dynamic = reinterpret_cast<char*>(shared);
   auto* const sets = reinterpret_cast<float*>(dynamic);
   const StepRows rows{.values = dynamic + layout.rows_at, .scales = row_scales};
   auto* const kept = reinterpret_cast<StepInstruction*>(dynamic + layout.kept_at);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const bool multiplies = warp < kSlices;
-  const bool leads = blockIdx.x == 0 && threadIdx.x == 0;
+  const bool multiplies = warp < kProductWarps;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 
   if (warp < kKeptInstructions - 1) keep_instruction(program, warp, kept);
-  if (leads) program.finished[0] = nanoseconds();
+  if (threadIdx.x < kProductWarps * kMostSlots)
+    make_copy_barrier(shared_address(&copies[0][0] + threadIdx.x));
+  if (threadIdx.x < kStepTeams) walks[threadIdx.x].seq_start = nullptr;
+  if (blockIdx.x == 0 && threadIdx.x == 0) program.finished[0] = nanoseconds();
   __syncthreads();
-  WeightStream stream(dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes,
-                      layout.slots, kept, program.count, warp);
+  char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
+  WeightStream stream(ring, copies[multiplies ? warp : 0], layout.slots, kept, program.count, warp);
   TileTurn turn;
+  if (multiplies) {
+    stream.set_end(kKeptInstructions - 1);
+    stream.fill();
+  }
 #pragma unroll 1
   for (int number = 0; number < program.count; ++number) {
     const StepInstruction& instruction = kept[number % kKeptInstructions];
     // The place of the instruction before; known to the streams from the next barrier on.
     if (warp == kWarps - 1) keep_instruction(program, number + kKeptInstructions - 1, kept);
-    if (multiplies) {
-      stream.set_end(number + kKeptInstructions - 1);
-      stream.fill();
-    }
+    bool have_written = true;  // warps beside the finishers
     switch (instruction.kind) {
       case StepKind::linear: {
         const auto& linear = instruction.as<StepLinear>();
+        have_written = false;
         if (!multiplies) {
-          finish_tiles(linear, row_scales, sets, warp - kSlices, turn);
+          if constexpr (!std::is_same_v<Heads, NoHeads>) {
+            const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+            if (number + 1 < program.count && next.kind == StepKind::attend)
+              fetch_piece<Heads>(next.as<StepAttention>(), walks[warp - kProductWarps]);
+          }
+          finish_tiles(linear, row_scales, sets, warp - kProductWarps, turn);
           break;
         }
         prepare_step_rows(linear, rows, partials);
+        const bool is_tall = linear.halves == 2;
         if (linear.dtype == DType::bf16) {
-          multiply_tiles<DType::bf16>(linear, stream, rows.values, sets, warp, turn);
+          if (is_tall) {
+            multiply_tiles<DType::bf16, true>(linear, stream, rows.values, sets, warp, turn);
+          } else {
+            multiply_tiles<DType::bf16, false>(linear, stream, rows.values, sets, warp, turn);
+          }
+        } else if (is_tall) {
+          multiply_tiles<DType::f16, true>(linear, stream, rows.values, sets, warp, turn);
         } else {
-          multiply_tiles<DType::f16>(linear, stream, rows.values, sets, warp, turn);
+          multiply_tiles<DType::f16, false>(linear, stream, rows.values, sets, warp, turn);
         }
         break;
       }
@@ -104,25 +131,42 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       }
       case StepKind::attend:
         if constexpr (!std::is_same_v<Heads, NoHeads>) {
-          if (multiplies)
-            attend_step<Heads>(instruction.as<StepAttention>(), dynamic, program.shared->pieces);
+          static_assert(kStepTeams == kFinishers && kProductWarps == kStepTeams * kTeamWarps);
+          const int team = multiplies ? warp / kTeamWarps : warp - kProductWarps;
+          attend_step<Heads>(instruction.as<StepAttention>(), dynamic, walks, program.shared->pieces, team,
+                             multiplies ? static_cast<int>(threadIdx.x) % kTeam : kTeam + lane);
+          if (multiplies) stream.resume();
         }
         break;
     }
-    __syncthreads();
+    if (have_written) __syncthreads();
+    // The finishers speak for the block, each for what it wrote itself or what all wrote before the barrier.
+    if (!multiplies) {
+      __syncwarp();
+      if (lane == 0) arrive_of_block(&program.shared->arrived);
+    }
     if (number + 1 == program.count) break;
-    if (threadIdx.x == 0) {
-      arrive_of_block(&program.shared->arrived);
-      wait_for_blocks(&program.shared->arrived, static_cast<uint32_t>(number + 1) * gridDim.x);
-      if (leads) program.finished[number + 1] = nanoseconds();
+    if (multiplies) {
+      stream.set_end(number + kKeptInstructions - 1);
+      stream.fill();
+      const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
+      if (next.kind == StepKind::linear && next.as<StepLinear>().norm != LinearNorm::none)
+        fetch_norm(next.as<StepLinear>());
+    }
+    if (warp == kProductWarps && lane == 0) {
+      wait_for_blocks(&program.shared->arrived,
+                      static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
+      if (blockIdx.x == 0) program.finished[number + 1] = nanoseconds();
     }
     __syncthreads();
   }
-  if (threadIdx.x != 0) return;
-  if (leads) program.finished[program.count] = nanoseconds();
-  // Whoever comes last leaves the count as it was found: nobody waits for it any more.
-  if (atomicAdd(&program.shared->arrived, 1U) + 1 == static_cast<uint32_t>(program.count) * gridDim.x)
-    program.shared->arrived = 0;
+  if (threadIdx.x != kProductWarps * kWarp) return;
+  // The first block leaves the count as it was found: nobody waits for it any more.
+  if (blockIdx.x != 0) return;
+  wait_for_blocks(&program.shared->arrived,
+                  static_cast<uint32_t>(program.count) * static_cast<uint32_t>(kFinishers) * gridDim.x);
+  program.finished[program.count] = nanoseconds();
+  program.shared->arrived = 0;
 }
 
 }  // namespace
@@ -142,6 +186,16 @@ StepHeads step_heads(const PagedAttention& a) {
   const bool is_known = a.head_dim == 64 || a.head_dim == 128;
   const int items = a.rows * a.kv_heads * static_cast<int>(divide_up(group, at_once));
   return {.head_dim = is_known && items <= kMostStepItems ? a.head_dim : 0, .at_once = at_once};
+}
+
+int step_box_values(int64_t in) {
+  const int64_t steps = divide_up(in, kStep);
+  if (in % kStep != 0 || steps % kSlices != 0) return 0;
+  // Neither a box nor a slot reaches into the next warp's slices.
+  const auto of_warp = static_cast<int>(steps / kSlices * kWarpSlices);
+  int box = of_warp < kSlotValues / kStep ? of_warp : kSlotValues / kStep;
+  while (of_warp % box != 0) --box;
+  return box * kStep;
 }
 
 void cut_step_tiles(const Gpu& gpu, StepLinear& linear) {

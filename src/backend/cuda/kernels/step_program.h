@@ -31,11 +31,14 @@ struct StepPart {
   FloatRow bias = {};
   FloatRow up_bias = {};
   float* out = nullptr;  // [rows, outputs]
+  const void* weight_map =
+      nullptr;  // a CUtensorMap of the weight in boxes of box_values; null: rows are copied
+  const void* up_map = nullptr;
   int32_t outputs = 0;
   int32_t first_tile = 0;
 };
 
-inline constexpr int kMostStepParts = 4;
+inline constexpr int kMostStepParts = 3;
 inline constexpr int kMostStepRows = 8;
 
 /// Linears of 1 to kMostStepRows rows with 16-bit weights of one type.
@@ -45,7 +48,8 @@ struct StepLinear {
   int32_t tiles = 0;
   int32_t halves = 2;  // of a tile, 8 weight rows each: 1 or 2; of gated ones 2, a half of each factor
   int32_t rows = 0;
-  int32_t in = 0;  // a multiple of 8
+  int32_t in = 0;          // a multiple of 32
+  int32_t box_values = 0;  // of k and 8 rows, that the copy engine brings at a time; 0: there are no maps
   DType dtype = DType::bf16;
   LinearEpilogue epilogue = {};
 
@@ -111,6 +115,8 @@ struct StepProgram {
 int step_row_bytes(int64_t rows, int64_t in);
 /// Whether the device runs programs, and has room for such rows.
 bool has_step_program(const Gpu& gpu, int row_bytes);
+/// Values of k of a box that fit slices of `in`; 0: none do.
+int step_box_values(int64_t in);
 /// Cuts the parts of a linear into tiles.
 void cut_step_tiles(const Gpu& gpu, StepLinear& linear);
 /// To be launched where nothing else keeps multiprocessors busy for good: waits until all blocks have room.
