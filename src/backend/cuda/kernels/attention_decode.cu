@@ -17,13 +17,14 @@ struct Decode {
   uint32_t* counts;  // of pieces that are done, of each row's heads; 0 before and after. Null: nobody joins
 };
 
-/// The team that is the last with its piece of a row's heads joins the pieces. True in it alone; its threads
+/// Whether these pieces of a row's heads are the last that are done: true for one team alone, whose threads
 /// see what the others wrote.
-__device__ bool is_last(uint32_t* count, int splits, int& shared) {
-  __threadfence();
+__device__ bool is_last(uint32_t* count, int pieces, int splits, int& shared) {
   __syncthreads();
   if (threadIdx.x == 0) {
-    const bool last = atomicAdd(count, 1U) + 1 == static_cast<uint32_t>(splits);
+    __threadfence();
+    const bool last = atomicAdd(count, static_cast<uint32_t>(pieces)) + static_cast<uint32_t>(pieces) ==
+                      static_cast<uint32_t>(splits);
     if (last) *count = 0;  // nobody else comes
     __threadfence();
     shared = last ? 1 : 0;
@@ -32,7 +33,7 @@ __device__ bool is_last(uint32_t* count, int splits, int& shared) {
   return shared != 0;
 }
 
-/// Every block is a team. Until inputs are there it reads what the step was given (linear_overlap.cuh).
+/// Every block is a team. The last with pieces of a row's heads joins them.
 template <typename S, int kStages>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_constant__ Decode decode) {
   extern __shared__ float4 memory[];
@@ -41,23 +42,32 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
   const PagedAttention& a = decode.attention;
   const int thread = static_cast<int>(threadIdx.x);
   begin_next_kernel();
+  // Until inputs are there: only what the step was given (linear_overlap.cuh).
   PieceWalk walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   wait_for_inputs();
   clear_padding(a);
   PieceRing<S, kStages> ring(thread, memory);
   const int group = a.heads / a.kv_heads;
 #pragma unroll 1
-  for (; !walk.done(); walk.next(a)) {
-    const PieceItem item = walk.item<S>();
-    const int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
-    attend_piece<S>(
-        a, decode.sums, item, a.q + head * S::kHeadDim, thread, [] { __syncthreads(); }, scratch, ring);
+  while (!walk.done()) {
+    const int heads_number = walk.number_of_heads();
     const int splits = walk.splits();
-    if (splits == 1 || decode.counts == nullptr) continue;
-    if (!is_last(decode.counts + walk.number_of_heads(), splits, last)) continue;
+    const PieceItem first = walk.item<S>();
+    const int64_t head = int64_t{first.piece.row} * a.heads + first.kv_head * group + first.head_in_group;
+    int pieces = 0;
 #pragma unroll 1
-    for (int h = thread / kWarp; h < min(S::kHeads, group - item.head_in_group); h += kTeamWarps)
-      join_pieces_by_warp<S::kVectors>(a, decode.sums, head + h, splits);
+    do {
+      attend_piece<S>(
+          a, decode.sums, walk.item<S>(), a.q + head * S::kHeadDim, thread, [] { __syncthreads(); }, scratch,
+          ring);
+      ++pieces;
+      walk.next(a);
+    } while (!walk.done() && walk.number_of_heads() == heads_number);
+    if (splits == 1 || decode.counts == nullptr) continue;
+    if (!is_last(decode.counts + heads_number, pieces, splits, last)) continue;
+#pragma unroll 1
+    for (int h = thread / kWarp; h < min(S::kHeads, group - first.head_in_group); h += kTeamWarps)
+      join_pieces_together<S::kVectors, 16>(a, decode.sums, head + h, splits);
   }
 }
 
@@ -69,21 +79,16 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
   const bool joins = gpu.counters != nullptr && items <= kGpuCounters;
   const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
-  const auto launch = [&](auto kernel, int ring_bytes) {
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, ring_bytes);
-    launch_overlapped<Decode>(gpu, kernel,
-                              {.blocks = static_cast<unsigned>(most < room ? most : room),
-                               .threads = kTeam,
-                               .shared_bytes = ring_bytes},
-                              decode);
-  };
-  constexpr int kDeep = 48 * 1024 / S::kStageBytes;  // stages: four such teams fit on a multiprocessor …
-  constexpr int kShallow = 24 * 1024 / S::kStageBytes;
-  if (gpu.shared_bytes_per_block >= 4 * 56 * 1024) {  // … of this memory
-    launch(attend_pieces<S, kDeep>, PieceRing<S, kDeep>::kBytes);
-  } else {
-    launch(attend_pieces<S, kShallow>, PieceRing<S, kShallow>::kBytes);
-  }
+  // Four such teams fit on a multiprocessor.
+  constexpr int kStages = 32 * 1024 / S::kStageBytes;
+  constexpr int kRingBytes = PieceRing<S, kStages>::kBytes;
+  const auto kernel = attend_pieces<S, kStages>;
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
+  launch_overlapped<Decode>(gpu, kernel,
+                            {.blocks = static_cast<unsigned>(most < room ? most : room),
+                             .threads = kTeam,
+                             .shared_bytes = kRingBytes},
+                            decode);
   if (sums.most_splits > 1 && !joins) run_attention_join(gpu, a, sums);
 }
 

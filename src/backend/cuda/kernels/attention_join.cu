@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kJoinTeam, 4) join_splits(const Join join) {
   begin_next_kernel();
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t head = blockIdx.x;
-  // The step's inputs were there before the kernel ahead began; only what it writes has to be waited for.
+  // Until inputs are there: only what the step was given (linear_overlap.cuh).
   const bool is_row = find_row(a, static_cast<int>(blockIdx.x / static_cast<unsigned>(a.heads)), row);
   wait_for_inputs();
   if (!is_row) return;
@@ -34,6 +34,9 @@ __global__ void __launch_bounds__(kJoinTeam, 4) join_splits(const Join join) {
 template <typename T>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const LaunchShape shape{.blocks = static_cast<unsigned>(int64_t{a.rows} * a.heads), .threads = kJoinTeam};
+  // As much shared memory as the kernels around it, so that multiprocessors need not be set up anew.
+  cudaFuncSetAttribute(join_splits<T>, cudaFuncAttributePreferredSharedMemoryCarveout,
+                       cudaSharedmemCarveoutMaxShared);
   launch_overlapped(gpu, join_splits<T>, shape, Join{a, sums});
 }
 

@@ -84,9 +84,9 @@ __device__ __forceinline__ void join_pieces(const PagedAttention& a, const Split
 
 /// The same by one warp, for kVectors vectors of a head. Each of the kTogether pieces that are on their way
 /// together takes four registers.
-template <int kVectors, int kTogether = 8>
-__device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const SplitSums& sums,
-                                                    int64_t head, int splits) {
+template <int kVectors, int kTogether>
+__device__ __forceinline__ void join_pieces_together(const PagedAttention& a, const SplitSums& sums,
+                                                     int64_t head, int splits) {
   constexpr int kUnits = kVectors < kJoinTeam ? kVectors : kJoinTeam;
   constexpr int kWays = kJoinTeam / kUnits < kMostWays ? kJoinTeam / kUnits : kMostWays;
   constexpr int kAhead = (kTogether + kWays - 1) / kWays * kWays;  // pieces on their way together
@@ -104,10 +104,9 @@ __device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const 
 #pragma unroll 1
     for (int first = 0; first < splits; first += kAhead) {
       float4 values[kAhead];
+      const float4* from = mixed + int64_t{first} * kVectors + unit;
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (first + i < splits) values[i] = __ldcg(mixed + int64_t{first + i} * kVectors + unit);
-      }
+      for (int i = 0; i < kAhead; ++i) values[i] = __ldcg(from + min(i, splits - 1 - first) * kVectors);
       const int own = min(first + lane, splits - 1);
       const float weight = expf(__ldcg(stats + own).x - max);
 #pragma unroll
@@ -123,6 +122,13 @@ __device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const 
     }
     if (first_unit + lane < kVectors) out[unit] = value;
   }
+}
+
+/// The same in a function of its own, for kernels whose registers are few.
+template <int kVectors>
+__device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
+                                                 int splits) {
+  join_pieces_together<kVectors, 8>(a, sums, head, splits);
 }
 
 }  // namespace ingot::cuda

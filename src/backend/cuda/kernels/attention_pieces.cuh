@@ -14,22 +14,19 @@ class PieceWalk {
   /// `chunks`: of a key head's query heads. `team` of `teams`.
   __device__ PieceWalk(const PagedAttention& a, int chunks, int team, int teams)
       : of_piece_(a.kv_heads * chunks), chunks_(chunks) {
-    const int of_piece = of_piece_;
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     int pieces = 0;
 #pragma unroll 1
     for (int s = lane; s < a.sequences; s += kWarp) pieces += pieces_of(a, s);
 #pragma unroll
     for (int other = kWarp / 2; other > 0; other /= 2) pieces += __shfl_xor_sync(0xffffffff, pieces, other);
-    const int items = pieces * of_piece;
+    const int items = pieces * of_piece_;
     left_ = items / teams + (team < items % teams ? 1 : 0);
     if (left_ == 0) return;
-    const int first = items / teams * team + min(team, items % teams);
-    item_ = first % of_piece;
-    int before = first / of_piece;  // pieces before the first, of the sequences from here on
+    int before = items / teams * team + min(team, items % teams);  // items of sequences from here on
 #pragma unroll 1
     for (int base = 0;; base += kWarp) {
-      const int own = base + lane < a.sequences ? pieces_of(a, base + lane) : 0;
+      const int own = base + lane < a.sequences ? pieces_of(a, base + lane) * of_piece_ : 0;
       int sum = own;  // with the lanes before
 #pragma unroll
       for (int step = 1; step < kWarp; step *= 2) {
@@ -46,11 +43,12 @@ class PieceWalk {
       before -= __shfl_sync(0xffffffff, sum, kWarp - 1);
     }
 #pragma unroll 1
-    while (before >= splits_) {
-      before -= splits_;
+    while (before >= splits_ * of_piece_) {
+      before -= splits_ * of_piece_;
       enter_row(a, piece_.row + 1);
     }
-    piece_.split = before;
+    item_ = before / splits_;
+    piece_.split = before % splits_;
   }
 
   __device__ bool done() const { return left_ == 0; }
@@ -63,10 +61,10 @@ class PieceWalk {
   __device__ int splits() const { return splits_; }  // of the row
 
   __device__ void next(const PagedAttention& a) {
-    if (--left_ == 0 || ++item_ < of_piece_) return;
-    item_ = 0;
-    if (++piece_.split < splits_) return;
+    if (--left_ == 0 || ++piece_.split < splits_) return;
     piece_.split = 0;
+    if (++item_ < of_piece_) return;
+    item_ = 0;
     if (piece_.row + 1 < end_) return enter_row(a, piece_.row + 1);
     int sequence = piece_.place.sequence + 1;
     while (a.seq_start[sequence] == a.seq_start[sequence + 1]) ++sequence;
