@@ -29,7 +29,7 @@ struct TileTurn {
 /// of tall tiles.
 __device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t high, uint32_t inputs,
                                                int steps, bool is_tall, bool is_f16) {
-#pragma unroll 1
+#pragma unroll 4
   for (int step = 0; step < steps; ++step) {
     const uint4 first = load_piece(low);
     uint4 second = {0, 0, 0, 0};
