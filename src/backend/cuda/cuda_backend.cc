@@ -113,6 +113,7 @@ CudaBackend::CudaBackend(CudaOptions options, Clock::time_point started)
   check(cudaMemsetAsync(counters_.data(), 0, kGpuCounters * sizeof(uint32_t), stream_.get()), "cudaMemset");
   gpu_.counters = static_cast<uint32_t*>(counters_.data());
   cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
+  rounded_rows_ = std::make_unique<RoundedRows>(memory_.acquire(RoundedRows::kBytes));
   uploads_ = std::make_unique<Uploads>(kDevice, Uploads::default_threads(),
                                        [this](size_t bytes) { return host_memory_.acquire(bytes); });
   creation_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - started).count();
@@ -213,10 +214,15 @@ void CudaBackend::enqueue_inputs(const backend::Slice& slice) {
 }
 
 void CudaBackend::enqueue_launches(const backend::Slice& slice, size_t first, size_t count) {
+  rounded_rows_->forget();
   for (size_t i = first; i < first + count; ++i) {
+    const bool is_last = i + 1 == first + count;
+    rounded_rows_->want(is_last ? std::nullopt
+                                : wanted_rounded_rows(*slice.kernels[i + 1], slice.launches[i + 1]));
     slice.kernels[i]->launch(*this, slice.launches[i]);
     check(cudaGetLastError(), slice.kernels[i]->name);
   }
+  rounded_rows_->forget();
 }
 
 void CudaBackend::enqueue_outputs(const backend::Slice& slice) {

@@ -17,6 +17,7 @@
 #include "backend/cuda/imports.h"
 #include "backend/cuda/kernels/gpu.h"
 #include "backend/cuda/recordings.h"
+#include "backend/cuda/rounded_rows.h"
 #include "backend/cuda/uploads.h"
 
 namespace ingot::cuda {
@@ -37,6 +38,7 @@ class CudaBackend final : public backend::Backend {
 
   const Gpu& gpu() const { return gpu_; }
   CublasLt& cublaslt() { return *cublaslt_; }
+  RoundedRows& rounded_rows() { return *rounded_rows_; }
 
   std::string_view name() const override { return "cuda"; }
   backend::Limits limits() const override { return limits_; }
@@ -83,6 +85,7 @@ class CudaBackend final : public backend::Backend {
   BufferPool host_memory_;  // pinned
   PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
+  std::unique_ptr<RoundedRows> rounded_rows_;
   std::unique_ptr<Uploads> uploads_;
   std::shared_ptr<Imports> imports_;
   Recordings recordings_;

@@ -16,6 +16,7 @@ struct PagedAttention {
   const int32_t* context_len = nullptr;  // [sequences]
   const int32_t* block_table = nullptr;  // [sequences, pages]
   float* out = nullptr;                  // [rows, heads, head_dim]; rows of no sequence: zero
+  uint16_t* out_bf16 = nullptr;          // the same rounded, for the linear behind it; null: not wanted
   int rows = 0;
   int sequences = 0;
   int pages = 0;
@@ -63,6 +64,8 @@ constexpr int most_splits(int keys, int kv_heads) {
   return of_small > of_large ? of_small : of_large;
 }
 
+/// Whether run_attention_decode() writes out_bf16 for heads of this width.
+bool rounds_output(const PagedAttention& attention);
 /// Rows of generated tokens. `sums` are not used where most_splits is 1.
 void run_attention_decode(const Gpu& gpu, const PagedAttention& attention, const SplitSums& sums);
 

@@ -12,7 +12,12 @@ size_t attention_decode_workspace(const backend::Backend&, const backend::Launch
 void launch_attention_decode(backend::Backend& backend, const backend::Launch& launch) {
   const PagedAttention attention = read_attention(launch);
   if (attention.rows == 0 || attention.heads == 0 || attention.head_dim == 0) return;
-  run_attention_decode(gpu_of(backend), attention, split_sums(attention, launch));
+  PagedAttention step = attention;
+  if (rounds_output(step)) {
+    step.out_bf16 =
+        cuda_of(backend).rounded_rows().begin(step.out, step.rows, int64_t{step.heads} * step.head_dim);
+  }
+  run_attention_decode(gpu_of(backend), step, split_sums(attention, launch));
 }
 
 }  // namespace ingot::cuda

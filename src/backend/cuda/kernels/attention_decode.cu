@@ -104,6 +104,10 @@ void run_group(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
 
 }  // namespace
 
+bool rounds_output(const PagedAttention& a) {
+  return a.head_dim == 16 || a.head_dim == 64 || a.head_dim == 96 || a.head_dim == 128 || a.head_dim == 256;
+}
+
 void run_attention_decode(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   switch (a.head_dim) {
     case 16:

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "backend/cuda/kernels/attention.h"
+#include "backend/cuda/kernels/attention_rows.cuh"
 
 namespace ingot::cuda {
 
@@ -59,7 +59,6 @@ __device__ __forceinline__ void join_pieces(const PagedAttention& a, const Split
   const int all_units = a.head_dim / static_cast<int>(sizeof(T) / sizeof(float));
   const int units = min(all_units, kJoinTeam);
   const T* mixed = reinterpret_cast<const T*>(sums.mixed) + head * sums.most_splits * all_units;
-  T* out = reinterpret_cast<T*>(a.out) + head * all_units;
   const int ways = min(kJoinTeam / units, kMostWays);  // the pieces i, i + ways …
   const int way = thread / units;
   for (int first = 0; first < all_units; first += units) {
@@ -77,7 +76,7 @@ __device__ __forceinline__ void join_pieces(const PagedAttention& a, const Split
     if (way == 0 && unit < all_units) {
       T value{};
       for (int i = 0; i < min(ways, splits); ++i) joining::add(value, parts[i * units + thread], share);
-      out[unit] = value;
+      put_output(a, (head * all_units + unit) * (sizeof(T) / sizeof(float)), value);
     }
   }
 }
@@ -96,7 +95,6 @@ __device__ __forceinline__ void join_pieces_together(const PagedAttention& a, co
   const auto [max, total] = joining::total_of(stats, splits);
   const float share = 1.0F / total;
   const float4* mixed = reinterpret_cast<const float4*>(sums.mixed) + head * sums.most_splits * kVectors;
-  float4* out = reinterpret_cast<float4*>(a.out) + head * kVectors;
 #pragma unroll 1
   for (int first_unit = 0; first_unit < kVectors; first_unit += kWarp) {
     const int unit = min(first_unit + lane, kVectors - 1);
@@ -120,7 +118,7 @@ __device__ __forceinline__ void join_pieces_together(const PagedAttention& a, co
     for (int way = 0; way < kWays; ++way) {
       if (way < splits) joining::add(value, parts[way], share);
     }
-    if (first_unit + lane < kVectors) out[unit] = value;
+    if (first_unit + lane < kVectors) put_output(a, (head * kVectors + unit) * 4, value);
   }
 }
 

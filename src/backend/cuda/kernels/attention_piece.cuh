@@ -394,8 +394,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
     for (int w = 1; w < kTeamWarps; ++w) value_sum = piece::add(value_sum, part_of(w));
     const int dim = (block % S::kParts * kLanes + lane) * 4;
     if (count == piece.place.keys()) {
-      *reinterpret_cast<float4*>(a.out + (first_head + h) * S::kHeadDim + dim) =
-          piece::scaled(value_sum, 1.0F / of_head);
+      put_output(a, (first_head + h) * S::kHeadDim + dim, piece::scaled(value_sum, 1.0F / of_head));
       continue;
     }
     const int64_t place = (first_head + h) * sums.most_splits + piece.split;

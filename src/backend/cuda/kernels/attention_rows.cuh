@@ -1,6 +1,8 @@
 // Where attention's rows and their keys lie: the sequence of a row, the pages of a position.
 #pragma once
 
+#include <cuda_bf16.h>
+
 #include <climits>
 
 #include "backend/cuda/kernels/attention.h"
@@ -37,13 +39,28 @@ __device__ inline bool find_row(const PagedAttention& a, int row, AttentionRow& 
   return __syncthreads_or(found) != 0;
 }
 
+/// Writes output values, and what they round to where that is wanted. `at`: of the output.
+__device__ __forceinline__ void put_output(const PagedAttention& a, int64_t at, float value) {
+  a.out[at] = value;
+  if (a.out_bf16 != nullptr) a.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(value));
+}
+__device__ __forceinline__ void put_output(const PagedAttention& a, int64_t at, const float4& values) {
+  *reinterpret_cast<float4*>(a.out + at) = values;
+  if (a.out_bf16 == nullptr) return;
+  const __nv_bfloat162 low = __floats2bfloat162_rn(values.x, values.y);
+  const __nv_bfloat162 high = __floats2bfloat162_rn(values.z, values.w);
+  *reinterpret_cast<uint2*>(a.out_bf16 + at) = {*reinterpret_cast<const unsigned*>(&low),
+                                                *reinterpret_cast<const unsigned*>(&high)};
+}
+
 /// Rows that pad the step become zero, by all threads of the grid.
 __device__ inline void clear_padding(const PagedAttention& a) {
   const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t own = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 #pragma unroll 1
-  for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride) a.out[i] = 0;
+  for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride)
+    put_output(a, i, 0.0F);
 }
 
 /// Which row of the cache, seen as rows of head_dim, is the key (or value) of a position.

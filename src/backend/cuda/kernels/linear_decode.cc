@@ -9,6 +9,7 @@
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_job.h"
+#include "backend/cuda/rounded_rows.h"
 
 namespace ingot::cuda {
 namespace {
@@ -24,6 +25,12 @@ bool is_one_launch(const LinearJob& job) {
     if (decode_product(part.dtype, part.is_in_out, job.rows.in) != LinearProduct::skinny) return false;
   }
   return true;
+}
+
+/// Whether all that one launch needs of the rows is that they are rounded to bf16.
+bool takes_rounded_rows(const LinearJob& job) {
+  return job.rows.norm == LinearNorm::none && job.parts[0].dtype == DType::bf16 &&
+         prepared_pitch(job.rows.in) == job.rows.in;
 }
 
 /// The rows of a job in every form that its products take.
@@ -76,7 +83,7 @@ SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
   return linear;
 }
 
-void run_one_launch(const Gpu& gpu, const LinearJob& job, const DecodeRows& rows) {
+void run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
   SkinnyLinear linear = skinny_of(rows, job.parts[0].dtype);
   linear.epilogue = job.epilogue;
   linear.part_count = job.output_count();
@@ -85,13 +92,14 @@ void run_one_launch(const Gpu& gpu, const LinearJob& job, const DecodeRows& rows
     linear.parts[i] = {.weight = part.weight,
                        .bias = part.bias,
                        .out = part.output,
+                       .out_bf16 = cuda.rounded_rows().begin(part.output, job.rows.rows, part.outputs),
                        .outputs = static_cast<int32_t>(part.outputs)};
   }
   if (job.epilogue.gated) {
     linear.parts[0].up = job.parts[1].weight;
     linear.parts[0].up_bias = job.parts[1].bias;
   }
-  run_linear_skinny(gpu, linear);
+  run_linear_skinny(cuda.gpu(), linear);
 }
 
 /// The sums of one part.
@@ -131,7 +139,7 @@ void run_product(const Gpu& gpu, const DecodeRows& rows, const LinearPart& part,
 void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
   const bool one_launch = is_one_launch(job);
   if (kFreeOrder && one_launch && job.rows.rows > 1) return run_prefill_job(backend, job, workspace);
-  const DecodeRows rows(job, workspace);
+  DecodeRows rows(job, workspace);
   // Sums wait in the output, unless a residual may lie there that is still to be read.
   std::array<float*, kMostLinearParts> sums = {};
   for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
@@ -143,8 +151,16 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
   if (backend == nullptr || job.rows.rows == 0) return;
 
   const Gpu& gpu = gpu_of(*backend);
+  if (one_launch && takes_rounded_rows(job)) {
+    // The kernel ahead may have rounded them as it wrote them.
+    uint16_t* const rounded = cuda_of(*backend).rounded_rows().find(job.rows.x, job.rows.rows, job.rows.in);
+    if (rounded != nullptr) {
+      rows.prepared.bf16 = rounded;
+      rows.is_needed = false;
+    }
+  }
   if (rows.is_needed) run_row_preparation(gpu, rows.prepared);
-  if (one_launch) return run_one_launch(gpu, job, rows);
+  if (one_launch) return run_one_launch(cuda_of(*backend), job, rows);
   for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
     if (job.parts[i].outputs > 0) run_product(gpu, rows, job.parts[i], sums[i]);
   }
@@ -165,6 +181,13 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
     }
     run_linear_epilogue(gpu, finish);
   }
+}
+
+std::optional<RoundedRows::Wanted> wanted_rounded_rows(const backend::Kernel& kernel, const Launch& launch) {
+  if (kernel.launch != launch_linear_decode) return {};
+  const LinearJob job = linear_job(launch);
+  if (!is_one_launch(job) || !takes_rounded_rows(job)) return {};
+  return RoundedRows::Wanted{.of = job.rows.x, .rows = job.rows.rows, .width = job.rows.in};
 }
 
 size_t linear_decode_workspace(const Backend& /*backend*/, const Launch& launch) {

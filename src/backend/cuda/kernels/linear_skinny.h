@@ -19,7 +19,8 @@ struct SkinnyPart {
   const void* up = nullptr;      // the second factor's, of gated ones
   FloatRow bias = {};            // [outputs]
   FloatRow up_bias = {};
-  float* out = nullptr;  // [rows, outputs]
+  float* out = nullptr;          // [rows, outputs]
+  uint16_t* out_bf16 = nullptr;  // the same rounded, for the linear behind it; null: not wanted
   int32_t outputs = 0;
 };
 

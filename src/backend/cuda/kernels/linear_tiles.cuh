@@ -33,7 +33,11 @@ inline SkinnyArguments some_rows(const SkinnyArguments& all, int64_t first, int6
   linear.rows = all.linear.rows - first < count ? all.linear.rows - first : count;
   linear.x = static_cast<const char*>(linear.x) + first * all.pitch * 2;
   if (linear.row_scales != nullptr) linear.row_scales += first;
-  for (int i = 0; i < linear.part_count; ++i) linear.parts[i].out += first * linear.parts[i].outputs;
+  for (int i = 0; i < linear.part_count; ++i) {
+    SkinnyPart& part = linear.parts[i];
+    part.out += first * part.outputs;
+    if (part.out_bf16 != nullptr) part.out_bf16 += first * part.outputs;
+  }
   const int64_t at = first * linear.parts[0].outputs;
   LinearEpilogue& epilogue = linear.epilogue;
   if (epilogue.residual != nullptr) epilogue.residual += at;
@@ -71,7 +75,9 @@ __device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, 
   const int n = tile.first_output + output;
   const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
   const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
-  part.out[at] = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
+  const float y = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
+  part.out[at] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
 }
 
 }  // namespace ingot::cuda
