@@ -25,6 +25,12 @@ bool prefill_tf32(const KernelQuery& query) {
   return prefill(query) && has_tf32_attention(q.dim(2).extent());
 }
 
+/// Devices without Hopper's products take tf32 there, too, which rounds alike.
+bool prefill_f16(const KernelQuery& query) {
+  const int64_t head_dim = query.inputs[0].dim(2).extent();
+  return prefill(query) && (head_dim == 64 || head_dim == 128);
+}
+
 constexpr double kTf32Rounding = 0x1p-11;
 
 /// A linear, fused or not: one row for each precision that its operands are rounded to.
@@ -64,6 +70,8 @@ constexpr Kernel kKernels[] = {
     // op, kernel, predicate, workspace, launcher, first weights, rounding
     {"add", "add", always, nullptr, launch_add},
     {"attention", "attention_decode", decode, attention_decode_workspace, launch_attention_decode},
+    {"attention", "attention_f16", prefill_f16, attention_prefill_workspace, launch_attention_prefill,
+     nullptr, kF16Rounding},
     {"attention", "attention_tf32", prefill_tf32, attention_prefill_workspace, launch_attention_prefill,
      nullptr, kTf32Rounding},
     {"attention", "attention_prefill", prefill, attention_prefill_workspace, launch_attention_prefill},

@@ -1,6 +1,8 @@
 // Attention over the paged cache: the arguments that its kernels share, and how a row's keys are split.
 #pragma once
 
+#include <initializer_list>
+
 #include "backend/cuda/kernels/gpu.h"
 
 namespace ingot::cuda {
@@ -67,6 +69,17 @@ void run_attention_decode(const Gpu& gpu, const PagedAttention& attention, const
 /// Rows of prompts on tensor cores: both products' operands rounded to tf32.
 bool has_tf32_attention(int64_t head_dim);
 void run_attention_tf32(const Gpu& gpu, const PagedAttention& attention);
+
+/// The same on Hopper (sm_90a), where products take operands in f16. Keys and values are first brought to f16
+/// in the workspace, each row scaled by a power of two, so that rounding is all that is lost. Where
+/// most_bytes do not hold what all sequences see, some sequences and key heads take their turn at a time,
+/// which changes no bits. The workspace has at most most_bytes, or what one sequence and key head need: 4
+/// bytes for each number of the longest context, in whole tiles of 128 keys, and 1152 for each tile.
+constexpr int64_t kF16AttentionBytes = int64_t{128} << 20;
+bool has_f16_attention(const Gpu& gpu, int64_t head_dim);
+size_t f16_attention_workspace(const PagedAttention& attention, int64_t most_bytes = kF16AttentionBytes);
+void run_attention_f16(const Gpu& gpu, const PagedAttention& attention, void* workspace,
+                       int64_t most_bytes = kF16AttentionBytes);
 
 /// Any head_dim, in f32, slowly; run_attention_decode() uses it where it has nothing better. Without `sums`
 /// a row's keys are not split.

@@ -15,35 +15,40 @@ struct QueryTile {
   int position;  // of that row
 };
 
-/// The tile of this number, found by the block's first warp and shown to all threads.
+/// The tile of this number, found by one warp and shown to all of its lanes.
+__device__ inline void find_tile_in_warp(const PagedAttention& a, int group, int tile_queries, int tile,
+                                         QueryTile& shared) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  if (lane == 0) shared.sequence = -1;
+  __syncwarp();
+  int before = 0;  // tiles of the sequences up to here
+  for (int s = lane; s - lane < a.sequences && before <= tile; s += kWarp) {
+    const int row = s < a.sequences ? a.seq_start[s] : 0;
+    const int rows = s < a.sequences ? a.seq_start[s + 1] - row : 0;
+    const int tiles = (rows * group + tile_queries - 1) / tile_queries;
+    int end = tiles;
+#pragma unroll
+    for (int step = 1; step < kWarp; step *= 2) {
+      const int add = __shfl_up_sync(0xffffffff, end, step);
+      if (lane >= step) end += add;
+    }
+    end += before;
+    if (end - tiles <= tile && tile < end) {
+      shared = {.sequence = s,
+                .first = (tile - (end - tiles)) * tile_queries,
+                .queries = rows * group,
+                .row = row,
+                .position = a.context_len[s] - rows};
+    }
+    before = __shfl_sync(0xffffffff, end, kWarp - 1);
+  }
+  __syncwarp();
+}
+
+/// The same, found by the block's first warp and shown to all threads.
 __device__ inline void find_tile(const PagedAttention& a, int group, int tile_queries, int tile,
                                  QueryTile& shared) {
-  if (threadIdx.x < kWarp) {
-    const int lane = static_cast<int>(threadIdx.x);
-    if (lane == 0) shared.sequence = -1;
-    __syncwarp();
-    int before = 0;  // tiles of the sequences up to here
-    for (int s = lane; s - lane < a.sequences && before <= tile; s += kWarp) {
-      const int row = s < a.sequences ? a.seq_start[s] : 0;
-      const int rows = s < a.sequences ? a.seq_start[s + 1] - row : 0;
-      const int tiles = (rows * group + tile_queries - 1) / tile_queries;
-      int end = tiles;
-#pragma unroll
-      for (int step = 1; step < kWarp; step *= 2) {
-        const int add = __shfl_up_sync(0xffffffff, end, step);
-        if (lane >= step) end += add;
-      }
-      end += before;
-      if (end - tiles <= tile && tile < end) {
-        shared = {.sequence = s,
-                  .first = (tile - (end - tiles)) * tile_queries,
-                  .queries = rows * group,
-                  .row = row,
-                  .position = a.context_len[s] - rows};
-      }
-      before = __shfl_sync(0xffffffff, end, kWarp - 1);
-    }
-  }
+  if (threadIdx.x < kWarp) find_tile_in_warp(a, group, tile_queries, tile, shared);
   __syncthreads();
 }
 

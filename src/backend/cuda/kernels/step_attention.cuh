@@ -21,6 +21,15 @@ struct StepTeam {
   uint32_t is_last;
 };
 
+/// place_head() and place_item(), one copy of their code.
+__device__ __noinline__ void place_one_head(const LinearHeads& h, int64_t row, const float* from, float* to,
+                                            const FloatRow& norm) {
+  place_head(h, row, from, to, norm);
+}
+__device__ __noinline__ void place_one_item(const LinearHeads& h, int64_t item) {
+  place_item(h, item);
+}
+
 /// A team's first items, which all of a step's layers share, with what is known of the rows.
 struct KeptWalk {
   const int32_t* seq_start;  // null: nothing is kept
@@ -88,8 +97,8 @@ __device__ __noinline__ void place_new_keys(const StepAttention& step, const Pie
     const int position = context - (end_row - row);
     if (position < first_position || position >= end_position) continue;
     const int64_t key = static_cast<int64_t>(row) * (h.heads + 2 * h.kv_heads) + h.heads + item.kv_head;
-    place_item(h, key);
-    place_item(h, key + h.kv_heads);
+    place_one_item(h, key);
+    place_one_item(h, key + h.kv_heads);
   }
 }
 
@@ -108,7 +117,7 @@ __device__ __noinline__ void place_queries(const StepAttention& step, const Piec
 #pragma unroll 1
   for (int head = thread / kWarp; head < heads; head += kTeamWarps) {
     float* to = queries + head * S::kHeadDim;
-    place_head(h, row, h.q + row * h.q_stride + (first_head + head) * S::kHeadDim, to, h.q_norm);
+    place_one_head(h, row, h.q + row * h.q_stride + (first_head + head) * S::kHeadDim, to, h.q_norm);
     if (item.piece.split > 0) continue;
     __syncwarp();
     float* out = h.q_out + (static_cast<int64_t>(row) * a.heads + first_head + head) * S::kHeadDim;

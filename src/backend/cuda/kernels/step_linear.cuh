@@ -22,15 +22,24 @@ struct TileTurn {
   __device__ bool is_reused() const { return turn >= kFinishers; }
 };
 
-/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7; `high`: of rows 8 … 15.
-template <DType kType, bool kTall>
+// One copy of the code for all kinds of tiles: a step runs through every instruction of it once a layer, and
+// what does not fit the instruction cache is fetched again and again.
+
+/// Adds `steps` steps of k; `low`: this lane's values of the first one of rows 0 … 7; `high`: of rows 8 … 15,
+/// of tall tiles.
 __device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, uint32_t high, uint32_t inputs,
-                                               int steps) {
+                                               int steps, bool is_tall, bool is_f16) {
 #pragma unroll 4
   for (int step = 0; step < steps; ++step) {
     const uint4 first = load_piece(low);
-    const uint4 second = kTall ? load_piece(high) : uint4{0, 0, 0, 0};
-    multiply_pieces<kType>(sums, first, second, load_piece(inputs));
+    uint4 second = {0, 0, 0, 0};
+    if (is_tall) second = load_piece(high);
+    const uint4 input = load_piece(inputs);
+    if (is_f16) {
+      multiply_pieces<DType::f16>(sums, first, second, input);
+    } else {
+      multiply_pieces<DType::bf16>(sums, first, second, input);
+    }
     low += kStep * 2;
     high += kStep * 2;
     inputs += kStep * 2;
@@ -38,11 +47,12 @@ __device__ __forceinline__ void multiply_steps(float (&sums)[4], uint32_t low, u
 }
 
 /// The sums of all of the block's tiles, a warp's slices of each.
-template <DType kType, bool kTall>
 __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightStream& stream,
                                                const char* rows, float* sets, int warp, TileTurn& turn) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const SlicePair slices = slices_of(linear.in, warp);
+  const bool is_tall = linear.halves == 2;
+  const bool is_f16 = linear.dtype == DType::f16;
   const int tiles = linear.tiles;
   const int steps = slices.steps();
   const int values = part_values(linear);
@@ -54,19 +64,21 @@ __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightS
   const auto own = static_cast<uint32_t>(lane / 4 * values * 2 + lane % 4 * 16);
 #pragma unroll 1
   for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
-    float sums[kWarpSlices][4] = {};
+    float first[4] = {};
+    float second[4] = {};
     uint32_t part = 0;  // of the slot, of small tiles
 #pragma unroll 1
-    for (int step = 0; step < steps; step += part_steps) {
+    for (int step = 0; step < steps;) {
       const uint32_t slot = (part == 0 ? stream.take() : stream.taken()) + own + part;
       const uint32_t input = inputs + static_cast<uint32_t>(step) * (kStep * 2);
       const int end = min(steps - step, part_steps);
       const int of_first = max(0, min(slices.first - step, end));
-      multiply_steps<kType, kTall>(sums[0], slot, slot + part_bytes, input, of_first);
+      multiply_steps(first, slot, slot + part_bytes, input, of_first, is_tall, is_f16);
       const auto skip = static_cast<uint32_t>(of_first) * (kStep * 2);
-      multiply_steps<kType, kTall>(sums[1], slot + skip, slot + part_bytes + skip, input + skip,
-                                   end - of_first);
-      if (!kTall && part == 0 && step + part_steps < steps) {
+      multiply_steps(second, slot + skip, slot + part_bytes + skip, input + skip, end - of_first, is_tall,
+                     is_f16);
+      step += part_steps;
+      if (!is_tall && part == 0 && step < steps) {
         part = part_bytes;
         continue;
       }
@@ -76,8 +88,8 @@ __device__ __forceinline__ void multiply_tiles(const StepLinear& linear, WeightS
     const int set = turn.set();
     if (turn.is_reused()) sync_threads_of(kEmptyBarrier + set, kTileThreads);
     auto* to = reinterpret_cast<float4*>(sets + set * (kSetBytes / 4)) + kWarpSlices * warp * kWarp + lane;
-#pragma unroll
-    for (int i = 0; i < kWarpSlices; ++i) to[i * kWarp] = {sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
+    to[0] = {first[0], first[1], first[2], first[3]};
+    to[kWarp] = {second[0], second[1], second[2], second[3]};
     arrive_at(kFullBarrier + set, kTileThreads);
     ++turn.turn;
   }
@@ -91,6 +103,10 @@ struct OutputOperands {
   float residual = 0;
 };
 
+__device__ __noinline__ float activated_value(LinearActivation activation, float x) {
+  return activated(activation, x);
+}
+
 /// The outputs of the block's tiles whose turn is this finisher's.
 __device__ __forceinline__ void finish_tiles(const StepLinear& linear, const float* scales, const float* sets,
                                              int finisher, TileTurn& turn) {
@@ -98,6 +114,7 @@ __device__ __forceinline__ void finish_tiles(const StepLinear& linear, const flo
   const LinearEpilogue& epilogue = linear.epilogue;
   const int shift = tile_shift(linear);
   const int items = linear.rows << shift;
+#pragma unroll 1
   for (TileWalk walk(linear); !walk.is_done(linear); walk.next(linear), ++turn.turn) {
     const int set = turn.set();
     if (set != finisher) continue;
@@ -121,6 +138,7 @@ __device__ __forceinline__ void finish_tiles(const StepLinear& linear, const flo
     };
     OutputOperands next = read(lane);
     sync_threads_of(kFullBarrier + set, kTileThreads);
+#pragma unroll 1
     for (int item = lane; item < items; item += kWarp) {
       const OutputOperands of = next;
       if (item + kWarp < items) next = read(item + kWarp);
@@ -138,7 +156,7 @@ __device__ __forceinline__ void finish_tiles(const StepLinear& linear, const flo
       };
       float y = biased_with(total(epilogue.gated ? 0 : output >> 3), part.bias, of.bias);
       if (epilogue.add.data != nullptr) y = __fadd_rn(y, of.add);
-      y = activated(epilogue.activation, y);
+      if (epilogue.activation != LinearActivation::none) y = activated_value(epilogue.activation, y);
       if (epilogue.gated) y = __fmul_rn(y, biased_with(total(1), part.up_bias, of.up_bias));
       if (epilogue.residual != nullptr) y = __fadd_rn(of.residual, y);
       part.out[static_cast<int64_t>(row) * part.outputs + n] = y;

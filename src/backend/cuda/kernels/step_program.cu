@@ -61,7 +61,7 @@ __device__ void keep_instruction(const StepProgram& program, int number, StepIns
 template <class Heads>
 __global__ void __launch_bounds__(kStepThreads, 1)
     run_program(const __grid_constant__ StepProgram program, const __grid_constant__ Layout layout) {
-  extern __shared__ uint4 shared[];
+  extern __shared__ __align__(128) uint4 shared[];  // as boxes want it
   __shared__ RowPartials partials;
   __shared__ float row_scales[kMostStepRows];
   __shared__ KeptWalk walks[kStepTeams];
@@ -83,14 +83,24 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   char* const ring = dynamic + layout.rings_at + (multiplies ? warp : 0) * layout.slots * kSlotBytes;
   WeightStream stream(ring, copies[multiplies ? warp : 0], layout.slots, kept, program.count, warp);
   TileTurn turn;
-  if (multiplies) {
-    stream.set_end(kKeptInstructions - 1);
-    stream.fill();
-  }
 #pragma unroll 1
   for (int number = 0; number < program.count; ++number) {
     const StepInstruction& instruction = kept[number % kKeptInstructions];
-    // The place of the instruction before; known to the streams from the next barrier on.
+    if (multiplies) {
+      // What is kept since before the latest barrier.
+      stream.set_end(number + kKeptInstructions - 2);
+      stream.fill();
+      if (instruction.kind == StepKind::linear) fetch_norm(instruction.as<StepLinear>());
+    }
+    if (number > 0) {
+      if (warp == kProductWarps && lane == 0) {
+        wait_for_blocks(&program.shared->arrived,
+                        static_cast<uint32_t>(number) * static_cast<uint32_t>(kFinishers) * gridDim.x);
+        if (blockIdx.x == 0) program.finished[number] = nanoseconds();
+      }
+      __syncthreads();
+    }
+    // The place of the instruction before.
     if (warp == kWarps - 1) keep_instruction(program, number + kKeptInstructions - 1, kept);
     bool have_written = true;  // warps beside the finishers
     switch (instruction.kind) {
@@ -107,18 +117,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
           break;
         }
         prepare_step_rows(linear, rows, partials);
-        const bool is_tall = linear.halves == 2;
-        if (linear.dtype == DType::bf16) {
-          if (is_tall) {
-            multiply_tiles<DType::bf16, true>(linear, stream, rows.values, sets, warp, turn);
-          } else {
-            multiply_tiles<DType::bf16, false>(linear, stream, rows.values, sets, warp, turn);
-          }
-        } else if (is_tall) {
-          multiply_tiles<DType::f16, true>(linear, stream, rows.values, sets, warp, turn);
-        } else {
-          multiply_tiles<DType::f16, false>(linear, stream, rows.values, sets, warp, turn);
-        }
+        multiply_tiles(linear, stream, rows.values, sets, warp, turn);
         break;
       }
       case StepKind::heads: {
@@ -126,7 +125,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
         const int64_t items = head_items(heads);
         for (int64_t item = static_cast<int64_t>(warp) * gridDim.x + blockIdx.x; item < items;
              item += static_cast<int64_t>(kWarps) * gridDim.x)
-          place_item(heads, item);
+          place_one_item(heads, item);
         break;
       }
       case StepKind::attend:
@@ -145,20 +144,6 @@ __global__ void __launch_bounds__(kStepThreads, 1)
       __syncwarp();
       if (lane == 0) arrive_of_block(&program.shared->arrived);
     }
-    if (number + 1 == program.count) break;
-    if (multiplies) {
-      stream.set_end(number + kKeptInstructions - 1);
-      stream.fill();
-      const StepInstruction& next = kept[(number + 1) % kKeptInstructions];
-      if (next.kind == StepKind::linear && next.as<StepLinear>().norm != LinearNorm::none)
-        fetch_norm(next.as<StepLinear>());
-    }
-    if (warp == kProductWarps && lane == 0) {
-      wait_for_blocks(&program.shared->arrived,
-                      static_cast<uint32_t>(number + 1) * static_cast<uint32_t>(kFinishers) * gridDim.x);
-      if (blockIdx.x == 0) program.finished[number + 1] = nanoseconds();
-    }
-    __syncthreads();
   }
   if (threadIdx.x != kProductWarps * kWarp) return;
   // The first block leaves the count as it was found: nobody waits for it any more.

@@ -47,7 +47,7 @@ __device__ __forceinline__ void reduce_step_row(const RowPreparation& p, const f
   const bool is_first_lane = threadIdx.x % kWarp == 0;
   const auto in = static_cast<int>(p.in);
   float sums[kTurns] = {};
-  for_step_fours<2>(in, [&](int turn, int i) {
+  for_step_fours<1>(in, [&](int turn, int i) {
     const float4 x = load_row<true>(row, i, in);
     float& sum = sums[turn];
     if (p.norm == LinearNorm::rms) {
@@ -155,22 +155,12 @@ __device__ __forceinline__ void fetch_norm(const StepLinear& linear) {
   }
 }
 
-/// Prepares all rows, by the first kStepRowThreads threads of the block; they have passed a barrier when it
-/// returns.
-__device__ __forceinline__ void prepare_step_rows(const StepLinear& linear, const StepRows& to,
-                                                  RowPartials& partials) {
-  const RowPreparation p{.x = linear.x,
-                         .rows = linear.rows,
-                         .in = linear.in,
-                         .norm = linear.norm,
-                         .eps = linear.eps,
-                         .norm_weight = linear.norm_weight,
-                         .norm_bias = linear.norm_bias};
+/// Any rows. Seldom run in a step's program: out of the way of what is.
+__device__ __noinline__ void prepare_any_rows(const StepLinear& linear, const RowPreparation& p,
+                                              const StepRows& to, RowPartials& partials) {
   const int stride = step_row_stride(linear.in);
   const auto pitch = static_cast<int>(prepared_pitch(linear.in));
   const bool is_f16 = linear.dtype == DType::f16;
-  if (linear.rows == 1 && !is_f16 && p.norm == LinearNorm::rms && linear.in <= 2 * kRowStep)
-    return prepare_short_row(p, to, pitch, partials);
 #pragma unroll 1
   for (int r = 0; r < linear.rows; ++r) {
     const float* row = p.x + static_cast<int64_t>(r) * linear.in;
@@ -201,12 +191,39 @@ __device__ __forceinline__ void prepare_step_rows(const StepLinear& linear, cons
         *reinterpret_cast<uint2*>(to.values + r * stride + i * 2) = is_f16 ? as_f16(y, factor) : as_bf16(y);
     };
     if (p.norm == LinearNorm::none) {
-      for_step_fours<4>(pitch, [&](int, int i) { write(i, load_row<true>(row, i, linear.in)); });
+      for_step_fours<1>(pitch, [&](int, int i) { write(i, load_row<true>(row, i, linear.in)); });
     } else {
-      for_step_fours<2>(pitch, [&](int, int i) { write(i, normalised_four<true>(p, row, i, scale)); });
+      for_step_fours<1>(pitch, [&](int, int i) { write(i, normalised_four<true>(p, row, i, scale)); });
     }
   }
   sync_threads_of(kRowsBarrier, kStepRowThreads);
+}
+
+/// Prepares all rows, by the first kStepRowThreads threads of the block; they have passed a barrier when it
+/// returns.
+__device__ __forceinline__ void prepare_step_rows(const StepLinear& linear, const StepRows& to,
+                                                  RowPartials& partials) {
+  const RowPreparation p{.x = linear.x,
+                         .rows = linear.rows,
+                         .in = linear.in,
+                         .norm = linear.norm,
+                         .eps = linear.eps,
+                         .norm_weight = linear.norm_weight,
+                         .norm_bias = linear.norm_bias};
+  const auto pitch = static_cast<int>(prepared_pitch(linear.in));
+  const bool is_f16 = linear.dtype == DType::f16;
+  if (linear.rows == 1 && !is_f16 && p.norm == LinearNorm::rms && linear.in <= 2 * kRowStep)
+    return prepare_short_row(p, to, pitch, partials);
+  if (linear.rows == 1 && !is_f16 && p.norm == LinearNorm::none) {
+    for_step_fours<4>(pitch, [&](int, int i) {
+      const float4 y = load_row<true>(p.x, i, linear.in);
+      if (i < pitch) *reinterpret_cast<uint2*>(to.values + i * 2) = as_bf16(y);
+    });
+    if (threadIdx.x == 0) to.scales[0] = 1;
+    sync_threads_of(kRowsBarrier, kStepRowThreads);
+    return;
+  }
+  prepare_any_rows(linear, p, to, partials);
 }
 
 }  // namespace ingot::cuda

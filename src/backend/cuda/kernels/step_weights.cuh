@@ -144,9 +144,9 @@ class WeightStream {
       ask();
     }
   }
-  /// Where the oldest slot is, once it has landed.
+  /// Where the oldest slot is, once it has landed. It has been asked for: fill() was called when its
+  /// instruction was known.
   __device__ __forceinline__ uint32_t take() {
-    if (asked_ == taken_) fill();  // it was not known yet when the ring had room for it
     wait_for_bytes(barriers_ + static_cast<uint32_t>(read_) * 8, parity_);
     return ring_ + static_cast<uint32_t>(read_ * kSlotBytes);
   }

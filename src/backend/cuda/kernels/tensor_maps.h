@@ -14,12 +14,11 @@ struct MatrixBoxes {
   const void* data = nullptr;  // [rows, stride], at a multiple of 16 bytes
   DType dtype = DType::bf16;   // of 16 bits
   int64_t rows = 0;
-  int64_t width = 0;   // values of a row; zeros follow
-  int64_t stride = 0;  // a multiple of 8
-  int box_width = 64;  // values of a box's rows, at most 256
-  bool is_swizzled =
-      true;          // boxes of 64 values: which 16 bytes are where depends on the row (128-byte swizzle)
-  int box_rows = 0;  // that a copy brings, 64 values of each: 128 bytes, swizzled in eights of rows
+  int64_t width = 0;        // values of a row; zeros follow
+  int64_t stride = 0;       // a multiple of 8
+  int box_width = 64;       // values of each row that a copy brings, at most 256
+  bool is_swizzled = true;  // rows of 64 values: 128 bytes, swizzled in eights of rows
+  int box_rows = 0;         // that a copy brings
 };
 
 /// Whether the driver has the function.
