@@ -84,6 +84,9 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   constexpr int kRingBytes = PieceRing<S, kStages>::kBytes;
   const auto kernel = attend_pieces<S, kStages>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
+  // Else the driver may leave more to the first-level cache, and fewer teams fit.
+  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                       cudaSharedmemCarveoutMaxShared);
   launch_overlapped<Decode>(gpu, kernel,
                             {.blocks = static_cast<unsigned>(most < room ? most : room),
                              .threads = kTeam,

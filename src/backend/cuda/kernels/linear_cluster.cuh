@@ -54,4 +54,10 @@ __device__ inline float4 load_of_rank(uint32_t address, int rank) {
   return four;
 }
 
+/// Both: what the cluster's threads wrote to shared memory before, all read after it.
+__device__ inline void synchronise_cluster() {
+  arrive_at_cluster();
+  wait_for_cluster();
+}
+
 }  // namespace ingot::cuda

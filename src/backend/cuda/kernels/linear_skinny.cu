@@ -5,6 +5,7 @@
 #include "backend/cuda/kernels/linear_skinny.h"
 
 #include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/linear_teams.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
 #include "backend/cuda/kernels/linear_wide.h"
 
@@ -197,7 +198,7 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
-  if (run_linear_wide(gpu, all)) return;
+  if (run_linear_teams(gpu, all) || run_linear_wide(gpu, all)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
     SkinnyArguments some = some_rows(all, first, kRingRows);
     some.is_read_once = linear.rows <= kRingRows;
