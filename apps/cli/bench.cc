@@ -23,11 +23,16 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
   LLM llm = load(model);
   const BenchResult result = llm.bench(options);
   if (json) {
+    nlohmann::ordered_json decode = to_json(result.decode, "GB/s");
+    decode["sequences"] = result.sequences;
+    decode["step_seconds"] = result.step_seconds;
+    decode["step_weight_bytes"] = result.step_weight_bytes;
+    decode["step_kv_bytes"] = result.step_kv_bytes;
     const nlohmann::ordered_json object = {{"version", version()},
                                            {"model", llm.info().folder},
                                            {"device", result.device},
                                            {"prefill", to_json(result.prefill, result.prefill_unit)},
-                                           {"decode", to_json(result.decode, "GB/s")}};
+                                           {"decode", std::move(decode)}};
     fmt::print("{}\n", object.dump(2));
     return;
   }
@@ -40,6 +45,10 @@ void bench(const ModelOptions& model, const BenchOptions& options, bool json) {
   };
   row("prefill", result.prefill, result.prefill_unit);
   row("decode", result.decode, "GB/s");
+  fmt::print("\na decode step of {} takes {:.3f} ms and reads {} of weights, {} of keys and values\n",
+             result.sequences == 1 ? "1 sequence" : fmt::format("{} sequences", result.sequences),
+             1e3 * result.step_seconds, human_bytes(static_cast<int64_t>(result.step_weight_bytes)),
+             human_bytes(static_cast<int64_t>(result.step_kv_bytes)));
 }
 
 }  // namespace
@@ -55,6 +64,7 @@ void add_bench(CLI::App& app) {
   add_model_options(*verb, options->model);
   add_number(*verb, "-p,--prompt", options->bench.prompt_tokens, "tokens of the prompt (default 512)", "N");
   add_number(*verb, "-n,--generate", options->bench.generate_tokens, "tokens to generate (default 64)", "N");
+  add_number(*verb, "-b,--batch", options->bench.sequences, "sequences decoded together (default 1)", "N");
   add_number(*verb, "-r,--repetitions", options->bench.repetitions, "the median counts (default 3)", "N");
   verb->add_flag("--json", options->json, "one JSON object");
   verb->footer(

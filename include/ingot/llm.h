@@ -196,14 +196,15 @@ struct PerplexityResult {
 
 struct BenchOptions {
   int64_t prompt_tokens = 512;
-  int64_t generate_tokens = 64;
-  int repetitions = 3;  // the median counts
+  int64_t generate_tokens = 64;  // of each sequence
+  int repetitions = 3;           // the median counts
+  int64_t sequences = 1;         // decoded together, each behind a prompt of its own
 };
 
 /// One kind of step against a limit measured before each repetition. All are medians. A model that a cache
 /// holds can decode faster than memory reads: its share then exceeds 1.
 struct BenchPart {
-  int64_t tokens = 0;
+  int64_t tokens = 0;  // of all sequences
   double seconds = 0;
   double tokens_per_second = 0;
   double achieved = 0;        // prefill: GFLOP/s; decode: GB/s of weights, keys and values
@@ -213,10 +214,15 @@ struct BenchPart {
 
 struct BenchResult {
   std::string device;
-  BenchPart prefill;
+  BenchPart prefill;  // of one sequence
   std::string
       prefill_unit;  // of its limit: "GFLOP/s"; "GOP/s" of 8-bit integers for weights in block formats
-  BenchPart decode;
+  BenchPart decode;  // of all sequences together
+  // Of the decode steps:
+  int64_t sequences = 1;
+  double step_seconds = 0;       // one token of each sequence, median
+  double step_weight_bytes = 0;  // that a step reads
+  double step_kv_bytes = 0;      // the same of keys and values, on average over the steps
 };
 
 /// What load() would take with these options. Reads configs and the headers of weight files; no weight is
@@ -259,6 +265,8 @@ class LLM {
   PerplexityResult perplexity(std::string_view text, const PerplexityOptions& options = {},
                               const std::function<bool(int64_t done, int64_t total)>& progress = {});
 
+  /// Errors: invalid_argument for counts outside their range or the context, out_of_memory for sequences
+  /// whose cache does not fit.
   BenchResult bench(const BenchOptions& options = {});
 
   /// What a step runs where, why, and how close to the limit. Errors: invalid_argument for sizes outside the

@@ -62,8 +62,8 @@ struct LaunchTimes {
 /// Feeds one step again and again: a position is written with the same keys each time.
 class RepeatedStep {
  public:
-  /// `stepper` outlives it.
-  RepeatedStep(serve::Stepper& stepper, const StepShape& shape, int64_t vocab)
+  /// `stepper` outlives it. `works_in_host_memory`: whether a device does, so that the cache lies there.
+  RepeatedStep(serve::Stepper& stepper, const StepShape& shape, int64_t vocab, bool works_in_host_memory)
       : shape_(shape), stepper_(stepper) {
     for (int64_t s = 0; s < shape.sequences; ++s) {
       pages_.emplace_back(stepper_.cache(), shape.context);
@@ -72,7 +72,7 @@ class RepeatedStep {
       for (int64_t i = 0; i < shape.tokens; ++i)
         tokens_.push_back(static_cast<int32_t>(((s * shape.tokens + i) * 7919 + 13) % vocab));
     }
-    fill_cache();
+    if (works_in_host_memory) fill_cache();
     for (size_t s = 0; s < pages_.size(); ++s) {
       const auto count = static_cast<size_t>(shape.tokens);
       serve::StepSequence part;
@@ -230,13 +230,15 @@ Explanation LLM::explain(const ExplainOptions& options) {
                       .tokens = std::min(prompt, impl_->devices.prefill_tokens),
                       .context = prompt});
   }
+  const bool works_in_host_memory = std::ranges::any_of(
+      impl_->devices.backends, [](const auto& backend) { return backend->limits().shares_host_memory; });
   std::vector<LaunchTimes> times;
   for (const StepShape& shape : shapes) {
     // The plans that generate() takes, but for the number of sequences.
     serve::StepperLimits limits = impl_->limits();
     limits.sequences = shape.sequences;
     serve::Stepper stepper = impl_->make_stepper(serve::Head::tokens, limits);
-    RepeatedStep repeated(stepper, shape, impl_->info.vocab);
+    RepeatedStep repeated(stepper, shape, impl_->info.vocab, works_in_host_memory);
     times.emplace_back(repeated.plan());
     explanation.steps.push_back(explain_step(repeated, shape, options, predicted, times.back()));
   }

@@ -60,6 +60,11 @@ std::vector<OpCase> linear_cases() {
       }
       cases.push_back(
           situation({order, dtype, std::nullopt, 17, 300, 600}));  // several blocks in every direction
+      // Rows and outputs around the tiles of tensor cores, which take widths that are multiples of eight.
+      for (int64_t rows : {1, 31, 33, 64, 65, 129, 257}) {
+        cases.push_back(
+            situation({order, dtype, DType::bf16, rows, 8 * rows % 304 + 8, rows % 2 == 0 ? 192 : 133}));
+      }
     }
     cases.push_back(situation({order, DType::bf16, DType::f16, 2, 33, 35}));
     cases.push_back(situation({order, DType::f32, DType::bf16, 2, 33, 35}));

@@ -155,6 +155,8 @@ void sweep(std::vector<OpCase>& cases, const LinearForm& base, std::optional<DTy
     const int64_t eights[] = {8, 40, 520, 24, 264};
     for (int64_t rows : {1, 4, 5, 8, 9, 16, 17, 33, 65})
       add(norms[turn / 3 % 3], order, rows, eights[turn % 5], rows % 2 == 0 ? 24 : 137);
+    for (int64_t rows : {31, 129, 257})
+      add(norms[turn / 3 % 3], order, rows, eights[turn % 5], rows == 129 ? 264 : 100);
     if (!all_widths) continue;
     for (int64_t in : {0, 1, 2, 7, 16, 33, 127, 257}) add(norms[turn % 3], order, 3, in, 19);
     for (int64_t out : {0, 1, 3, 4, 5, 15, 17, 33, 65, 131, 257}) add(norms[turn % 3], order, 3, 35, out);

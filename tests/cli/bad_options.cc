@@ -254,6 +254,11 @@ TEST_F(BadOption, Bench) {
   expect_bench_refuses({"-p", "9223372036854775807", "-n", "4"});
   expect_bench_refuses({"-p", "8", "-n", "4", "-r", "0"});
   expect_bench_refuses({"-p", "8", "-n", "4", "-r", "100000"});
+  expect_bench_refuses({"-p", "8", "-n", "4", "-b", "0"});
+  expect_bench_refuses({"-p", "8", "-n", "4", "-b", "-1"});
+  expect_bench_refuses({"-p", "8", "-n", "4", "--batch", "1025"});
+  expect_bench_refuses({"-p", "8", "-n", "4", "--batch", "9223372036854775807"});
+  expect_refused(ingot({"bench", "-m", folder.path(), "--batch", "1.5"}), {"--batch", "1.5"});
 }
 
 }  // namespace

@@ -180,11 +180,31 @@ TEST(Bench, JsonHasRatesSharesAndLimits) {
             1);  // no more than the multipliers can do
 }
 
+TEST(Bench, SequencesDecodeTogether) {
+  const auto decode = [](const char* batch) {
+    const Result result = ingot({"bench", "--json", "-p", "40", "-n", "6", "-r", "1", "--batch", batch});
+    expect_success(result);
+    return json::parse(result.out).at("decode");
+  };
+  const json one = decode("1");
+  const json three = decode("3");
+  EXPECT_EQ(one.at("sequences"), 1);
+  EXPECT_EQ(three.at("sequences"), 3);
+  EXPECT_EQ(one.at("tokens"), 6);
+  EXPECT_EQ(three.at("tokens"), 18);
+  EXPECT_EQ(three.at("step_kv_bytes").get<double>(), 3 * one.at("step_kv_bytes").get<double>());
+  const double weights = one.at("step_weight_bytes").get<double>();  // read once for all, but for embeddings
+  EXPECT_GT(weights, 0);
+  EXPECT_LT(three.at("step_weight_bytes").get<double>(), 1.01 * weights);
+  EXPECT_NEAR(three.at("step_seconds").get<double>(), three.at("seconds").get<double>() / 6, 1e-9);
+}
+
 TEST(Bench, TableNamesBothSteps) {
   const Result result = ingot({"bench", "-p", "16", "-n", "4", "-r", "1"});
   expect_success(result);
   EXPECT_THAT(result.out, HasSubstr("\nprefill "));
   EXPECT_THAT(result.out, HasSubstr("\ndecode "));
+  EXPECT_THAT(result.out, HasSubstr("\na decode step of 1 sequence takes "));
 }
 
 TEST(Version, IsANumber) {

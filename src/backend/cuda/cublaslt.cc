@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "backend/cuda/free_order.h"
 #include "base/check.h"
 
 namespace ingot::cuda {
@@ -139,8 +140,13 @@ CublasLt::~CublasLt() {
 }
 
 const std::optional<cublasLtMatmulAlgo_t>& CublasLt::algorithm(const MatrixProduct& product) {
-  const Shape shape{product.in,     product.out,   product.x_stride,
-                    product.stride, product.dtype, product.is_in_out};
+  const Shape shape{product.in,
+                    product.out,
+                    product.x_stride,
+                    product.stride,
+                    product.dtype,
+                    product.is_in_out,
+                    kFreeOrder ? product.rows : 0};
   const auto [found, is_new] = algorithms_.try_emplace(shape);
   if (!is_new) return found->second;
 
@@ -152,7 +158,8 @@ const std::optional<cublasLtMatmulAlgo_t>& CublasLt::algorithm(const MatrixProdu
           "cublasLtMatmulPreferenceSetAttribute");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
-  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
+  if (!kFreeOrder)
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
   for (cublasLtMatmulPreferenceAttributes_t operand :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
@@ -162,7 +169,7 @@ const std::optional<cublasLtMatmulAlgo_t>& CublasLt::algorithm(const MatrixProdu
   // The best for a usual chunk of a prompt that can also run any other number of rows.
   constexpr int64_t kUsualRows = 512;
   constexpr int kCandidates = 16;
-  const Description usual(library, product, kUsualRows);
+  const Description usual(library, product, kFreeOrder ? product.rows : kUsualRows);
   cublasLtMatmulHeuristicResult_t candidates[kCandidates] = {};
   int count = 0;
   const cublasStatus_t status = library.get_heuristic(handle_, usual.operation.get(), usual.weight.get(),
@@ -172,6 +179,10 @@ const std::optional<cublasLtMatmulAlgo_t>& CublasLt::algorithm(const MatrixProdu
   for (int i = 0; i < count && !found->second; ++i) {
     if (candidates[i].state != CUBLAS_STATUS_SUCCESS) continue;
     bool runs = true;
+    if (kFreeOrder) {
+      found->second = candidates[i].algo;
+      continue;
+    }
     for (int64_t rows : {1, 3, 17, 64, 130, 1024, 4096}) {
       const Description other(library, product, rows);
       cublasLtMatmulHeuristicResult_t result = {};

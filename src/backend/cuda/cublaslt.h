@@ -56,9 +56,10 @@ class CublasLt {
   struct Library;
   struct Description;
   /// What an algorithm is chosen by.
-  using Shape = std::tuple<int64_t, int64_t, int64_t, int64_t, DType, bool>;  // in, out, strides …
+  using Shape = std::tuple<int64_t, int64_t, int64_t, int64_t, DType, bool, int64_t>;  // in, out, strides …
 
-  /// The shape's algorithm; none where there is none. Chosen at the first call, on the host.
+  /// The shape's algorithm; none where there is none. Chosen at the first call, on the host. With kFreeOrder,
+  /// that of the shape and the number of rows.
   const std::optional<cublasLtMatmulAlgo_t>& algorithm(const MatrixProduct& product);
 
   std::unique_ptr<Library> library_;

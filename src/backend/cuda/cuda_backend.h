@@ -64,6 +64,10 @@ class CudaBackend final : public backend::Backend {
   /// Throws for a status that is no success; marks the device lost where CUDA says it is.
   void check(cudaError_t status, std::string_view what);
   void enqueue(const backend::Slice& slice);
+  void enqueue_inputs(const backend::Slice& slice);
+  void enqueue_launches(const backend::Slice& slice, size_t first, size_t count);
+  void enqueue_outputs(const backend::Slice& slice);
+  Recordings::Prepared prepare(const backend::Slice& slice);
   template <class F>
   auto guarded(const F& run);
   void profile_alone(const backend::Slice& slice, std::span<double> launch_us);
@@ -77,6 +81,7 @@ class CudaBackend final : public backend::Backend {
   Stream stream_;
   BufferPool memory_;       // of the device
   BufferPool host_memory_;  // pinned
+  PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<Uploads> uploads_;
   std::shared_ptr<Imports> imports_;

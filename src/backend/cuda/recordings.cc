@@ -24,7 +24,8 @@ ExecutableGraph Recordings::capture(cudaStream_t stream, const std::function<voi
   return ExecutableGraph(executable);
 }
 
-void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue) {
+void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue,
+                     const std::function<Prepared()>& prepare) {
   if (id == 0) {
     enqueue();
     ++statistics_.direct;
@@ -46,7 +47,9 @@ void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void(
   }
   used_.splice(used_.end(), used_, recording.used);
   if (!recording.graph) {
-    recording.graph = capture(stream, enqueue);
+    const Prepared prepared = prepare();
+    recording.graph = capture(stream, prepared.enqueue);
+    recording.keeps = prepared.keeps;
     ++statistics_.captured;
   }
   check_cuda(cudaGraphLaunch(recording.graph.get(), stream), "cudaGraphLaunch");

@@ -6,7 +6,7 @@ namespace {
 
 /// Writes the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
 __device__ void write_int8(const RowPreparation& p, int64_t row, int64_t i, const float4& y) {
-  float largest = fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w)));
+  float largest = largest_of_four(y);
   float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
   for (int lanes = 4; lanes > 0; lanes /= 2) {
     largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
@@ -71,12 +71,67 @@ __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constan
   });
 }
 
+/// The same where only 16-bit rows are wanted, of up to kKept * kRowStep values, a multiple of four: they are
+/// read once and stay in registers.
+template <int kKept>
+__global__ void __launch_bounds__(kRowThreads) prepare_kept_rows(const __grid_constant__ RowPreparation p) {
+  __shared__ RowPartials partials;
+  begin_next_kernel();
+  wait_for_inputs();
+  const int64_t row = blockIdx.x;
+  const float* x = p.x + row * p.in;
+  const int64_t first = static_cast<int64_t>(threadIdx.x) * 4;
+  float4 y[kKept];
+#pragma unroll
+  for (int i = 0; i < kKept; ++i) y[i] = load_row<true>(x, i * kRowStep + first, p.in);
+  reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) f(i * kRowStep + first, y[i]);
+  });
+  const RowScale scale = scale_of_row(p, 0, partials);
+#pragma unroll
+  for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], i * kRowStep + first, scale);
+  float factor = 1;
+  if (p.f16 != nullptr) {
+    float largest = 0;
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) largest = fmaxf(largest, largest_of_four(y[i]));
+    largest = largest_of_warp(largest);
+    if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
+    __syncthreads();
+    const int exponent = f16_exponent(0, partials);
+    factor = power_of_two(exponent);
+    if (threadIdx.x == 0) p.f16_scales[row] = power_of_two(-exponent);
+  }
+#pragma unroll
+  for (int i = 0; i < kKept; ++i) {
+    const int64_t column = i * kRowStep + first;
+    if (column >= p.pitch) continue;
+    const int64_t at = row * p.pitch + column;
+    if (p.bf16 != nullptr) *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.bf16) + at) = as_bf16(y[i]);
+    if (p.f16 != nullptr)
+      *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.f16) + at) = as_f16(y[i], factor);
+  }
+}
+
+using PrepareRows = void (*)(RowPreparation);
+
+PrepareRows kernel_for(const RowPreparation& p) {
+  if (p.in % 4 != 0) return prepare_rows<false>;
+  const bool is_kept = p.f32 == nullptr && p.int8 == nullptr;
+  if (is_kept && p.pitch <= kRowStep) return prepare_kept_rows<1>;
+  if (is_kept && p.pitch <= 2 * kRowStep) return prepare_kept_rows<2>;
+  if (is_kept && p.pitch <= 4 * kRowStep) return prepare_kept_rows<4>;
+  if (is_kept && p.pitch <= 8 * kRowStep) return prepare_kept_rows<8>;
+  return prepare_rows<true>;
+}
+
 }  // namespace
 
 void run_row_preparation(const Gpu& gpu, const RowPreparation& preparation) {
   if (preparation.rows == 0) return;
   launch_overlapped<RowPreparation>(
-      gpu, preparation.in % 4 == 0 ? prepare_rows<true> : prepare_rows<false>,
+      gpu, kernel_for(preparation),
       {.blocks = static_cast<unsigned>(preparation.rows), .threads = kRowThreads}, preparation);
 }
 

@@ -82,11 +82,10 @@ __device__ inline float normalised(float x, const RowScale& scale, float weight,
   return __fmaf_rn(__fmul_rn(offset, scale.scale), weight, bias);
 }
 
-/// Values i … i + 3 of a row after its norm, zeros beyond its end.
+/// Values i … i + 3 of a row, `x`, after its norm; zeros beyond its end.
 template <bool kFours>
-__device__ inline float4 normalised_four(const RowPreparation& p, const float* row, int64_t i,
+__device__ inline float4 normalised_four(const RowPreparation& p, const float4& x, int64_t i,
                                          const RowScale& scale) {
-  const float4 x = load_row<kFours>(row, i, p.in);
   if (p.norm == LinearNorm::none) return x;
   const float4 w = load_parameters<kFours>(p.norm_weight, i, p.in);
   float4 b = {0, 0, 0, 0};
@@ -94,57 +93,82 @@ __device__ inline float4 normalised_four(const RowPreparation& p, const float* r
   return {normalised(x.x, scale, w.x, b.x, p.norm), normalised(x.y, scale, w.y, b.y, p.norm),
           normalised(x.z, scale, w.z, b.z, p.norm), normalised(x.w, scale, w.w, b.w, p.norm)};
 }
-
-/// Sums over rows first … first + count of what their norm needs. Ends with a barrier. count <=
-/// kMostRowsOfBlock.
 template <bool kFours>
-__device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int count, RowPartials& partials) {
+__device__ inline float4 normalised_four(const RowPreparation& p, const float* row, int64_t i,
+                                         const RowScale& scale) {
+  return normalised_four<kFours>(p, load_row<kFours>(row, i, p.in), i, scale);
+}
+
+__device__ inline float largest_of_four(const float4& y) {
+  return fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w)));
+}
+
+/// What a norm needs of a row in its first pass. `each(f)` calls f(i, four) for this thread's fours in order.
+template <class Each>
+__device__ inline float first_sum_of_row(const RowPreparation& p, const Each& each) {
+  float sum = 0;
+  each([&](int64_t, const float4& x) {
+    if (p.norm == LinearNorm::rms) {
+      sum = __fmaf_rn(x.x, x.x, sum);
+      sum = __fmaf_rn(x.y, x.y, sum);
+      sum = __fmaf_rn(x.z, x.z, sum);
+      sum = __fmaf_rn(x.w, x.w, sum);
+    } else {
+      sum += (x.x + x.y) + (x.z + x.w);
+    }
+  });
+  return sum_of_warp(sum);
+}
+
+/// The second pass of layer_norm, which also sums what the rounding of the mean has left.
+template <class Each>
+__device__ inline float2 second_sums_of_row(const RowPreparation& p, float center, const Each& each) {
+  float offsets = 0;
+  float squares = 0;
+  each([&](int64_t i, const float4& four) {
+    const float x[4] = {four.x, four.y, four.z, four.w};
+    for (int j = 0; j < 4; ++j) {
+      const float offset = i + j < p.in ? __fsub_rn(x[j], center) : 0;
+      offsets = __fadd_rn(offsets, offset);
+      squares = __fmaf_rn(offset, offset, squares);
+    }
+  });
+  return {sum_of_warp(offsets), sum_of_warp(squares)};
+}
+
+/// Sums over rows first … first + count of what their norm needs; `each(r, f)` as above, of row r of these.
+/// Ends with a barrier. count <= kMostRowsOfBlock.
+template <class Each>
+__device__ inline void reduce_rows_of(const RowPreparation& p, int count, RowPartials& partials,
+                                      const Each& each) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const bool is_first_lane = threadIdx.x % kWarp == 0;
   if (p.norm == LinearNorm::none) return;
   for (int r = 0; r < count; ++r) {
-    const float* row = p.x + (first + r) * p.in;
-    float sum = 0;
-    for_fours(p.in, [&](int64_t i) {
-      const float4 x = load_row<kFours>(row, i, p.in);
-      if (p.norm == LinearNorm::rms) {
-        sum = __fmaf_rn(x.x, x.x, sum);
-        sum = __fmaf_rn(x.y, x.y, sum);
-        sum = __fmaf_rn(x.z, x.z, sum);
-        sum = __fmaf_rn(x.w, x.w, sum);
-      } else {
-        sum += (x.x + x.y) + (x.z + x.w);
-      }
-    });
-    sum = sum_of_warp(sum);
+    const float sum = first_sum_of_row(p, [&](const auto& f) { each(r, f); });
     if (is_first_lane) partials.sums[r][warp] = sum;
   }
   __syncthreads();
   if (p.norm == LinearNorm::rms) return;
 
-  // The second pass of layer_norm also sums what the rounding of the mean has left.
   for (int r = 0; r < count; ++r) {
-    const float* row = p.x + (first + r) * p.in;
     const float center = sum_of_partials(partials.sums[r]) / static_cast<float>(p.in);
-    float offsets = 0;
-    float squares = 0;
-    for_fours(p.in, [&](int64_t i) {
-      const float4 four = load_row<kFours>(row, i, p.in);
-      const float x[4] = {four.x, four.y, four.z, four.w};
-      for (int j = 0; j < 4; ++j) {
-        const float offset = i + j < p.in ? __fsub_rn(x[j], center) : 0;
-        offsets = __fadd_rn(offsets, offset);
-        squares = __fmaf_rn(offset, offset, squares);
-      }
-    });
-    offsets = sum_of_warp(offsets);
-    squares = sum_of_warp(squares);
+    const float2 sums = second_sums_of_row(p, center, [&](const auto& f) { each(r, f); });
     if (is_first_lane) {
-      partials.offsets[r][warp] = offsets;
-      partials.squares[r][warp] = squares;
+      partials.offsets[r][warp] = sums.x;
+      partials.squares[r][warp] = sums.y;
     }
   }
   __syncthreads();
+}
+
+/// The same for rows in memory.
+template <bool kFours>
+__device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int count, RowPartials& partials) {
+  reduce_rows_of(p, count, partials, [&](int r, const auto& f) {
+    const float* row = p.x + (first + r) * p.in;
+    for_fours(p.in, [&](int64_t i) { f(i, load_row<kFours>(row, i, p.in)); });
+  });
 }
 
 /// The scale of row `r` of those that were reduced.
@@ -177,7 +201,7 @@ __device__ inline void reduce_largest(const RowPreparation& p, int64_t first, in
     float largest = 0;
     for_fours(p.in, [&](int64_t i) {
       const float4 y = normalised_four<kFours>(p, row, i, scale);
-      largest = fmaxf(largest, fmaxf(fmaxf(fabsf(y.x), fabsf(y.y)), fmaxf(fabsf(y.z), fabsf(y.w))));
+      largest = fmaxf(largest, largest_of_four(y));
     });
     largest = largest_of_warp(largest);
     if (threadIdx.x % kWarp == 0) partials.largest[r][warp] = largest;

@@ -30,8 +30,8 @@ struct RowPreparation {
 };
 
 /// Values of a prepared 16-bit row with the zeros after it.
-constexpr int64_t prepared_pitch(int64_t in) {
-  return round_up(in, 32);
+__host__ __device__ constexpr int64_t prepared_pitch(int64_t in) {
+  return (in + 31) / 32 * 32;
 }
 
 void run_row_preparation(const Gpu& gpu, const RowPreparation& preparation);

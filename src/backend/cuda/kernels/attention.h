@@ -35,27 +35,32 @@ struct SplitSums {
   int most_splits = 1;
 };
 
-/// Log2 of the keys of a piece for a row that sees `keys` of them, by which alone the order of its sums is
-/// fixed. Few keys are one piece, which needs no joining; then come small pieces, which occupy the device;
-/// then as many as keep the joining cheap.
-__host__ __device__ constexpr int split_shift(int keys) {
-  if (keys <= 128) return 7;
-  if (keys <= 1024) return 6;
-  if (keys <= 8192) return 7;
-  int shift = 8;
-  while ((int64_t{128} << shift) < keys) ++shift;
-  return shift;
+/// Keys of a piece for a row that sees `keys` of them. By this, and so by the row's keys and the model's key
+/// heads alone, the order of a row's sums is fixed. Few keys are one piece, which needs no joining; then come
+/// small pieces, as long as they do not occupy all multiprocessors; then as many as keep every team of
+/// threads of a large device busy with one row, and joining cheap.
+__host__ __device__ constexpr int log_most_pieces(int kv_heads) {
+  return kv_heads >= 8 ? 6 : kv_heads >= 4 ? 7 : 8;
 }
-__host__ __device__ constexpr int splits_of(int keys) {
-  return ((keys - 1) >> split_shift(keys)) + 1;
+__host__ __device__ constexpr int split_keys(int keys, int kv_heads) {
+  if (keys <= 64) return 64;
+  if (int64_t{keys} * kv_heads <= 4096) return 32;
+  const int each = ((keys - 1) >> log_most_pieces(kv_heads)) / 32 * 32 + 32;
+  return each < 64 ? 64 : each;
 }
-/// The most pieces that a row of at most `keys` keys has.
-constexpr int most_splits(int keys) {
-  int most = splits_of(keys);
-  for (const int last : {128, 1024, 8192, 32768}) {  // of a kind of pieces
-    if (keys > last && splits_of(last) > most) most = splits_of(last);
-  }
-  return most;
+__host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
+  return static_cast<int>(static_cast<unsigned>(keys - 1) /
+                          static_cast<unsigned>(split_keys(keys, kv_heads))) +
+         1;
+}
+/// No row of at most `keys` keys has more pieces.
+constexpr int most_splits(int keys, int kv_heads) {
+  if (keys <= 64) return 1;
+  const int most = 1 << log_most_pieces(kv_heads);
+  const int small = 4096 / kv_heads < keys ? 4096 / kv_heads : keys;
+  const int of_small = (small + 31) / 32;
+  const int of_large = (keys - 1) / 64 + 1 < most ? (keys - 1) / 64 + 1 : most;
+  return of_small > of_large ? of_small : of_large;
 }
 
 /// Rows of generated tokens. `sums` are not used where most_splits is 1.

@@ -1,243 +1,98 @@
-// Attention for generated tokens (flash decoding): blocks take the pieces that rows' keys are split
+// Attention for generated tokens (flash decoding): teams of threads take the pieces that rows' keys are split
 // into, each for one key head.
-//
-// A few lanes hold one key: the block's queries of the head's whole group, and what they mix, stay in those
-// lanes' registers, so that keys and values are read once for all of them. Each thread copies its own parts
-// of the keys ahead into a ring in shared memory that only it reads: no barrier stands in the loop. Groups of
-// lanes keep softmaxes of their own, which are joined in order at the end.
-#include <cmath>
-
-#include "backend/cuda/kernels/async_copies.cuh"
+#include "backend/cuda/kernels/attention_join.cuh"
 #include "backend/cuda/kernels/attention_pieces.cuh"
+#include "backend/cuda/kernels/attention_ring.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
 
-constexpr int kThreads = 128;
-constexpr int kBlocks = 2;  // of a multiprocessor
+constexpr int kTeams = 4;  // of a multiprocessor
 
-/// kHeads: query heads at once. kLanes: that hold a key. kKeys: that a group of lanes takes at a time.
-/// kStages: of the ring.
-template <int kHeadDim_, int kHeads_, int kLanes_, int kKeys_, int kStages_>
-struct Shape {
-  static constexpr int kHeadDim = kHeadDim_;
-  static constexpr int kHeads = kHeads_;
-  static constexpr int kLanes = kLanes_;
-  static constexpr int kKeys = kKeys_;
-  static constexpr int kStages = kStages_;
-  static constexpr int kParts = kHeadDim / (4 * kLanes);  // of 16 bytes that a lane has of a row
-  static constexpr int kGroups = kThreads / kLanes;
-  static constexpr int kStageKeys = kGroups * kKeys;
-  static constexpr int kStageParts = 2 * kKeys * kParts;  // keys', then values'
-  static constexpr size_t kRingBytes = size_t{kStages} * kStageParts * kThreads * sizeof(float4);
-  static_assert(kParts * 4 * kLanes == kHeadDim && kHeads * kParts <= kStages * kStageParts);
+struct Decode {
+  PagedAttention attention;
+  SplitSums sums;
+  int chunks;        // of a key head's query heads
+  uint32_t* counts;  // of pieces that are done, of each row's heads; 0 before and after. Null: nobody joins
 };
 
-__device__ float dot4(float4 a, float4 b, float sum) {
-  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
-}
-__device__ float4 scaled(float4 a, float scale) {
-  return {__fmul_rn(a.x, scale), __fmul_rn(a.y, scale), __fmul_rn(a.z, scale), __fmul_rn(a.w, scale)};
-}
-__device__ float4 add4(float4 sum, float4 a, float weight) {
-  return {fmaf(weight, a.x, sum.x), fmaf(weight, a.y, sum.y), fmaf(weight, a.z, sum.z),
-          fmaf(weight, a.w, sum.w)};
-}
-
-/// One piece for the query heads from `head_in_group` on of a key head.
-template <typename S>
-__device__ void attend_piece(const PagedAttention& a, const SplitSums& sums, const AttentionPiece& piece,
-                             int kv_head, int head_in_group, float4* ring,
-                             float2 (&stats)[S::kHeads][S::kGroups]) {
-  const int thread = static_cast<int>(threadIdx.x);
-  const int group = a.heads / a.kv_heads;
-  const int heads = min(S::kHeads, group - head_in_group);
-  const int64_t first_head = static_cast<int64_t>(piece.row) * a.heads + kv_head * group + head_in_group;
-  const int keys = piece.place.keys();
-  const int shift = split_shift(keys);
-  const bool is_whole = splits_of(keys) == 1;
-  const int begin = piece.place.first + (piece.split << shift);
-  const int count = min(1 << shift, keys - (piece.split << shift));
-  const int32_t* pages = a.block_table + static_cast<int64_t>(piece.place.sequence) * a.pages;
-
-  const int lane = thread % S::kLanes;
-  const int own_group = thread / S::kLanes;
-  const int stages = (count + S::kStageKeys - 1) / S::kStageKeys;
-  const auto key_of = [&](int stage, int k) { return stage * S::kStageKeys + k * S::kGroups + own_group; };
-  const auto ask = [&](int stage) {
-    if (stage < stages) {
-      int64_t offsets[S::kKeys];
-#pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) {
-        const int key = min(key_of(stage, k), count - 1);
-        offsets[k] = cache_offset(a, pages, kv_head, begin + key) + 4 * lane;
-      }
-      float4* to = ring + stage % S::kStages * S::kStageParts * kThreads + thread;
-#pragma unroll
-      for (int of = 0; of < 2; ++of) {
-        const float* cache = of == 0 ? a.keys : a.values;
-#pragma unroll
-        for (int k = 0; k < S::kKeys; ++k) {
-#pragma unroll
-          for (int part = 0; part < S::kParts; ++part) {
-            const int at = (of * S::kKeys + k) * S::kParts + part;
-            copy_async<16>(to + at * kThreads, cache + offsets[k] + part * 4 * S::kLanes,
-                           key_of(stage, k) < count);
-          }
-        }
-      }
-    }
-    commit_copies();
-  };
-#pragma unroll
-  for (int stage = 0; stage < S::kStages - 1; ++stage) ask(stage);
-
-  float4 query[S::kHeads][S::kParts];
-  float4 mixed[S::kHeads][S::kParts];
-  float highest[S::kHeads];
-  float sum[S::kHeads];
-#pragma unroll
-  for (int h = 0; h < S::kHeads; ++h) {
-    // Heads beyond the group repeat its last one and are not written.
-    const float* from = a.q + (first_head + min(h, heads - 1)) * S::kHeadDim + 4 * lane;
-#pragma unroll
-    for (int part = 0; part < S::kParts; ++part) {
-      query[h][part] = *reinterpret_cast<const float4*>(from + part * 4 * S::kLanes);
-      mixed[h][part] = {0, 0, 0, 0};
-    }
-    highest[h] = -INFINITY;
-    sum[h] = 0;
-  }
-
-  for (int stage = 0; stage < stages; ++stage) {
-    ask(stage + S::kStages - 1);
-    wait_for_copies<S::kStages - 1>();
-    const float4* own = ring + stage % S::kStages * S::kStageParts * kThreads + thread;
-    float score[S::kKeys][S::kHeads];
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) {
-#pragma unroll
-      for (int h = 0; h < S::kHeads; ++h) score[k][h] = 0;
-#pragma unroll
-      for (int part = 0; part < S::kParts; ++part) {
-        const float4 key = own[(k * S::kParts + part) * kThreads];
-#pragma unroll
-        for (int h = 0; h < S::kHeads; ++h) score[k][h] = dot4(query[h][part], key, score[k][h]);
-      }
-#pragma unroll
-      for (int other = S::kLanes / 2; other > 0; other /= 2) {
-#pragma unroll
-        for (int h = 0; h < S::kHeads; ++h)
-          score[k][h] = __fadd_rn(score[k][h], __shfl_xor_sync(0xffffffff, score[k][h], other));
-      }
-    }
-    float rescale[S::kHeads];
-    bool grows = false;
-#pragma unroll
-    for (int h = 0; h < S::kHeads; ++h) {
-      float max = highest[h];
-#pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) {
-        score[k][h] = __fmul_rn(score[k][h], a.scale);
-        if (key_of(stage, k) < count) max = fmaxf(max, score[k][h]);
-      }
-      // A group that has seen no key yet has the maximum -inf, and -inf - -inf is not a number.
-      rescale[h] = max == highest[h] ? 1.0F : expf(highest[h] - max);
-      highest[h] = max;
-      float weights = 0;
-#pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) {
-        score[k][h] = key_of(stage, k) < count ? expf(score[k][h] - max) : 0.0F;
-        weights = __fadd_rn(weights, score[k][h]);
-      }
-      sum[h] = fmaf(sum[h], rescale[h], weights);
-      grows |= rescale[h] != 1.0F;
-    }
-    // Times one is what it was: only time is saved.
-    if (__any_sync(0xffffffff, grows)) {
-#pragma unroll
-      for (int h = 0; h < S::kHeads; ++h) {
-#pragma unroll
-        for (int part = 0; part < S::kParts; ++part) mixed[h][part] = scaled(mixed[h][part], rescale[h]);
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < S::kKeys; ++k) {
-#pragma unroll
-      for (int part = 0; part < S::kParts; ++part) {
-        const float4 value = own[((S::kKeys + k) * S::kParts + part) * kThreads];
-#pragma unroll
-        for (int h = 0; h < S::kHeads; ++h) mixed[h][part] = add4(mixed[h][part], value, score[k][h]);
-      }
-    }
-  }
-
-  // The ring is empty: it takes what the threads have mixed, each in its own places.
-  wait_for_copies<0>();
-#pragma unroll
-  for (int h = 0; h < S::kHeads; ++h) {
-#pragma unroll
-    for (int part = 0; part < S::kParts; ++part)
-      ring[(h * S::kParts + part) * kThreads + thread] = mixed[h][part];
-    if (lane == 0) stats[h][own_group] = {highest[h], sum[h]};
+/// Whether these pieces of a row's heads are the last that are done: true for one team alone, whose threads
+/// see what the others wrote.
+__device__ bool is_last(uint32_t* count, int pieces, int splits, int& shared) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    const bool last = atomicAdd(count, static_cast<uint32_t>(pieces)) + static_cast<uint32_t>(pieces) ==
+                      static_cast<uint32_t>(splits);
+    if (last) *count = 0;  // nobody else comes
+    __threadfence();
+    shared = last ? 1 : 0;
   }
   __syncthreads();
-  for (int i = thread; i < heads * S::kParts * S::kLanes; i += kThreads) {
-    const int h = i / (S::kParts * S::kLanes);
-    const int part = i / S::kLanes % S::kParts;
-    float max = -INFINITY;
-    for (int g = 0; g < S::kGroups; ++g) max = fmaxf(max, stats[h][g].x);
-    float total = 0;
-    float4 value{0, 0, 0, 0};
-#pragma unroll 4
-    for (int g = 0; g < S::kGroups; ++g) {
-      const float weight = expf(stats[h][g].x - max);
-      total = fmaf(weight, stats[h][g].y, total);
-      value = add4(value, ring[(h * S::kParts + part) * kThreads + g * S::kLanes + i % S::kLanes], weight);
-    }
-    const int64_t head = first_head + h;
-    const int dim = (part * S::kLanes + i % S::kLanes) * 4;
-    if (is_whole) {
-      *reinterpret_cast<float4*>(a.out + head * S::kHeadDim + dim) = scaled(value, 1.0F / total);
-      continue;
-    }
-    const int64_t place = head * sums.most_splits + piece.split;
-    *reinterpret_cast<float4*>(sums.mixed + place * S::kHeadDim + dim) = value;
-    if (dim == 0) sums.stats[place] = {max, total};
-  }
+  return shared != 0;
 }
 
-/// Blocks take pieces in turn: first those of all key heads of a row's first piece.
-template <typename S>
-__global__ void __launch_bounds__(kThreads, kBlocks)
-    attend_pieces(const PagedAttention a, const SplitSums sums, const int chunks) {
-  extern __shared__ float4 ring[];  // [stage][part][thread]
-  __shared__ float2 stats[S::kHeads][S::kGroups];
-  __shared__ PieceSearch<kThreads> search;
+/// Every block is a team. The last with pieces of a row's heads joins them.
+template <typename S, int kStages>
+__global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_constant__ Decode decode) {
+  extern __shared__ float4 memory[];
+  __shared__ PieceScratch<S> scratch;
+  __shared__ int last;
+  const PagedAttention& a = decode.attention;
+  const int thread = static_cast<int>(threadIdx.x);
   begin_next_kernel();
+  // Until inputs are there: only what the step was given (linear_overlap.cuh).
+  PieceWalk walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  wait_for_inputs();
   clear_padding(a);
-  const int of_piece = a.kv_heads * chunks;
-  for (int item = static_cast<int>(blockIdx.x); find_piece<kThreads>(a, item / of_piece, search);
-       item += static_cast<int>(gridDim.x)) {
-    const AttentionPiece piece = search.found;
-    attend_piece<S>(a, sums, piece, item % of_piece / chunks, item % chunks * S::kHeads, ring, stats);
-    __syncthreads();  // the ring, what was found and the stats have been read
+  PieceRing<S, kStages> ring(thread, memory);
+  const int group = a.heads / a.kv_heads;
+#pragma unroll 1
+  while (!walk.done()) {
+    const int heads_number = walk.number_of_heads();
+    const int splits = walk.splits();
+    const PieceItem first = walk.item<S>();
+    const int64_t head = int64_t{first.piece.row} * a.heads + first.kv_head * group + first.head_in_group;
+    int pieces = 0;
+#pragma unroll 1
+    do {
+      attend_piece<S>(
+          a, decode.sums, walk.item<S>(), a.q + head * S::kHeadDim, thread, [] { __syncthreads(); }, scratch,
+          ring);
+      ++pieces;
+      walk.next(a);
+    } while (!walk.done() && walk.number_of_heads() == heads_number);
+    if (splits == 1 || decode.counts == nullptr) continue;
+    if (!is_last(decode.counts + heads_number, pieces, splits, last)) continue;
+#pragma unroll 1
+    for (int h = thread / kWarp; h < min(S::kHeads, group - first.head_in_group); h += kTeamWarps)
+      join_pieces_together<S::kVectors, 16>(a, decode.sums, head + h, splits);
   }
 }
 
 template <typename S>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int chunks = static_cast<int>(divide_up(a.heads / a.kv_heads, S::kHeads));
-  const int64_t most = int64_t{a.rows} * a.kv_heads * chunks * sums.most_splits;
-  const int64_t room = int64_t{kBlocks} * gpu.multiprocessors;
-  cudaFuncSetAttribute(attend_pieces<S>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                       static_cast<int>(S::kRingBytes));
-  attend_pieces<S><<<static_cast<unsigned>(most < room ? most : room), kThreads, S::kRingBytes, gpu.stream>>>(
-      a, sums, chunks);
+  const int64_t items = int64_t{a.rows} * a.kv_heads * chunks;
+  const int64_t most = items * sums.most_splits;
+  const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
+  const bool joins = gpu.counters != nullptr && items <= kGpuCounters;
+  const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
+  // Four such teams fit on a multiprocessor.
+  constexpr int kStages = 32 * 1024 / S::kStageBytes;
+  constexpr int kRingBytes = PieceRing<S, kStages>::kBytes;
+  const auto kernel = attend_pieces<S, kStages>;
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
+  launch_overlapped<Decode>(gpu, kernel,
+                            {.blocks = static_cast<unsigned>(most < room ? most : room),
+                             .threads = kTeam,
+                             .shared_bytes = kRingBytes},
+                            decode);
+  if (sums.most_splits > 1 && !joins) run_attention_join(gpu, a, sums);
 }
 
-/// Fewer heads at once than the group has: blocks for each part of it.
+/// Fewer heads at once than the group has: items for each part of it.
 template <typename One, typename Two, typename Four, typename Eight>
 void run_group(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int group = a.heads / a.kv_heads;
@@ -252,29 +107,19 @@ void run_group(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
 void run_attention_decode(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   switch (a.head_dim) {
     case 16:
-      run_group<Shape<16, 1, 4, 2, 4>, Shape<16, 2, 4, 2, 4>, Shape<16, 4, 4, 2, 4>, Shape<16, 8, 4, 2, 4>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<16, 1>, PieceOf<16, 2>, PieceOf<16, 4>, PieceOf<16, 4>>(gpu, a, sums);
     case 64:
-      run_group<Shape<64, 1, 8, 2, 6>, Shape<64, 2, 8, 2, 6>, Shape<64, 4, 8, 2, 6>, Shape<64, 8, 8, 2, 6>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<64, 1>, PieceOf<64, 2>, PieceOf<64, 4>, PieceOf<64, 8>>(gpu, a, sums);
     case 96:
-      run_group<Shape<96, 1, 8, 2, 4>, Shape<96, 2, 8, 2, 4>, Shape<96, 4, 8, 2, 4>, Shape<96, 4, 8, 2, 4>>(
-          gpu, a, sums);
-      break;
+      return run_group<PieceOf<96, 1>, PieceOf<96, 2>, PieceOf<96, 4>, PieceOf<96, 4>>(gpu, a, sums);
     case 128:
-      run_group<Shape<128, 1, 8, 2, 3>, Shape<128, 2, 8, 2, 3>, Shape<128, 4, 8, 2, 3>,
-                Shape<128, 8, 16, 4, 3>>(gpu, a, sums);
-      break;
+      return run_group<PieceOf<128, 1>, PieceOf<128, 2>, PieceOf<128, 4>, PieceOf<128, 8>>(gpu, a, sums);
     case 256:
-      run_group<Shape<256, 1, 16, 2, 3>, Shape<256, 2, 16, 2, 3>, Shape<256, 4, 16, 2, 3>,
-                Shape<256, 8, 32, 4, 3>>(gpu, a, sums);
-      break;
+      return run_group<PieceOf<256, 1>, PieceOf<256, 2>, PieceOf<256, 4>, PieceOf<256, 4>>(gpu, a, sums);
     default:
       run_attention_any(gpu, a, &sums);
+      if (sums.most_splits > 1) run_attention_join(gpu, a, sums);
   }
-  if (sums.most_splits > 1) run_attention_join(gpu, a, sums);
 }
 
 }  // namespace ingot::cuda

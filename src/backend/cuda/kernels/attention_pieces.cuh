@@ -1,69 +1,107 @@
-// The pieces of all rows' keys as a list: row by row, and in a row from its first key on. Blocks take from it
-// what is there, whatever a step of this shape could have.
+// The work of a step's attention as a list of items, cut up evenly among teams of threads: row by row, in a
+// row piece by piece, and of a piece the key heads (and parts of their groups of query heads). A team has
+// neighbours, so that it goes from one to the next by itself.
 #pragma once
 
-#include "backend/cuda/kernels/attention_rows.cuh"
+#include "backend/cuda/kernels/attention_piece.cuh"
 
 namespace ingot::cuda {
 
-struct AttentionPiece {
-  int row;
-  int split;
-  AttentionRow place;
-};
-
-/// Scratch of find_piece() in shared memory.
-template <int kThreads>
-struct PieceSearch {
-  alignas(16) int pieces[kThreads / kWarp];  // of a warp's sequences; read as vectors of nothing else
-  AttentionPiece found;
-};
-
-/// The piece of this number, found by all threads of the block together; false beyond the last. The threads
-/// have done with what was found before.
-template <int kThreads>
-__device__ bool find_piece(const PagedAttention& a, int number, PieceSearch<kThreads>& shared) {
-  const int thread = static_cast<int>(threadIdx.x);
-  int before = 0;  // pieces of the sequences up to here
-  for (int base = 0; base < a.sequences; base += kThreads) {
-    const int s = base + thread;
-    const int begin = s < a.sequences ? a.seq_start[s] : 0;
-    const int end = s < a.sequences ? a.seq_start[s + 1] : 0;
-    const int context = s < a.sequences ? a.context_len[s] : 0;
-    const auto place_of = [&](int row) {
-      const int position = context - (end - row);
-      return AttentionRow{s, position, first_key(a, position)};
-    };
-    int own = 0;
-    for (int row = begin; row < end; ++row) own += splits_of(place_of(row).keys());
-    int sum = own;  // with the lanes before
+/// A team's items, all that is known of them in every thread. To be used by whole warps.
+class PieceWalk {
+ public:
+  PieceWalk() = default;
+  /// `chunks`: of a key head's query heads. `team` of `teams`.
+  __device__ PieceWalk(const PagedAttention& a, int chunks, int team, int teams)
+      : of_piece_(a.kv_heads * chunks), chunks_(chunks) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    int pieces = 0;
+#pragma unroll 1
+    for (int s = lane; s < a.sequences; s += kWarp) pieces += pieces_of(a, s);
 #pragma unroll
-    for (int step = 1; step < kWarp; step *= 2) {
-      const int add = __shfl_up_sync(0xffffffff, sum, step);
-      if (thread % kWarp >= step) sum += add;
-    }
-    if (thread % kWarp == kWarp - 1) shared.pieces[thread / kWarp] = sum;
-    __syncthreads();
-    int first = before + sum - own;
+    for (int other = kWarp / 2; other > 0; other /= 2) pieces += __shfl_xor_sync(0xffffffff, pieces, other);
+    const int items = pieces * of_piece_;
+    left_ = items / teams + (team < items % teams ? 1 : 0);
+    if (left_ == 0) return;
+    int before = items / teams * team + min(team, items % teams);  // items of sequences from here on
+#pragma unroll 1
+    for (int base = 0;; base += kWarp) {
+      const int own = base + lane < a.sequences ? pieces_of(a, base + lane) * of_piece_ : 0;
+      int sum = own;  // with the lanes before
 #pragma unroll
-    for (int warp = 0; warp < kThreads / kWarp; ++warp) {
-      if (warp < thread / kWarp) first += shared.pieces[warp];
-      before += shared.pieces[warp];
-    }
-    if (first <= number && number < first + own) {
-      int row = begin;
-      int split = number - first;
-      for (int splits = splits_of(place_of(row).keys()); split >= splits;
-           splits = splits_of(place_of(row).keys())) {
-        split -= splits;
-        ++row;
+      for (int step = 1; step < kWarp; step *= 2) {
+        const int add = __shfl_up_sync(0xffffffff, sum, step);
+        if (lane >= step) sum += add;
       }
-      shared.found = {row, split, place_of(row)};
+      const unsigned beyond = __ballot_sync(0xffffffff, sum > before);
+      if (beyond != 0) {
+        const int source = __ffs(static_cast<int>(beyond)) - 1;
+        before -= __shfl_sync(0xffffffff, sum - own, source);
+        enter(a, base + source);
+        break;
+      }
+      before -= __shfl_sync(0xffffffff, sum, kWarp - 1);
     }
-    __syncthreads();
-    if (number < before) return true;
+#pragma unroll 1
+    while (before >= splits_ * of_piece_) {
+      before -= splits_ * of_piece_;
+      enter_row(a, piece_.row + 1);
+    }
+    item_ = before / splits_;
+    piece_.split = before % splits_;
   }
-  return false;
-}
+
+  __device__ bool done() const { return left_ == 0; }
+  template <typename S>
+  __device__ PieceItem item() const {
+    return {piece_, item_ / chunks_, item_ % chunks_ * S::kHeads};
+  }
+  /// Of all pieces of the row for the same heads, and of no others.
+  __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
+  __device__ int splits() const { return splits_; }  // of the row
+
+  __device__ void next(const PagedAttention& a) {
+    if (--left_ == 0 || ++piece_.split < splits_) return;
+    piece_.split = 0;
+    if (++item_ < of_piece_) return;
+    item_ = 0;
+    if (piece_.row + 1 < end_) return enter_row(a, piece_.row + 1);
+    int sequence = piece_.place.sequence + 1;
+    while (a.seq_start[sequence] == a.seq_start[sequence + 1]) ++sequence;
+    enter(a, sequence);
+  }
+
+ private:
+  __device__ static AttentionRow place_of(const PagedAttention& a, int sequence, int end, int row) {
+    const int position = a.context_len[sequence] - (end - row);
+    return {sequence, position, first_key(a, position)};
+  }
+  __device__ static int pieces_of(const PagedAttention& a, int sequence) {
+    const int end = a.seq_start[sequence + 1];
+    int pieces = 0;
+#pragma unroll 1
+    for (int row = a.seq_start[sequence]; row < end; ++row)
+      pieces += splits_of(place_of(a, sequence, end, row).keys(), a.kv_heads);
+    return pieces;
+  }
+  __device__ void enter(const PagedAttention& a, int sequence) {
+    end_ = a.seq_start[sequence + 1];
+    piece_.place.sequence = sequence;
+    enter_row(a, a.seq_start[sequence]);
+  }
+  __device__ void enter_row(const PagedAttention& a, int row) {
+    piece_.row = row;
+    piece_.place = place_of(a, piece_.place.sequence, end_, row);
+    splits_ = splits_of(piece_.place.keys(), a.kv_heads);
+  }
+
+  AttentionPiece piece_;
+  int of_piece_;
+  int chunks_;
+  int item_;    // of the piece
+  int splits_;  // of the row
+  int end_;     // of the sequence's rows
+  int left_;    // items, with this one
+};
 
 }  // namespace ingot::cuda

@@ -42,12 +42,13 @@ __device__ inline void clear_padding(const PagedAttention& a) {
   const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t own = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+#pragma unroll 1
   for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride) a.out[i] = 0;
 }
 
-/// Floats from the cache's start to the key (or value) of a position.
-__device__ inline int64_t cache_offset(const PagedAttention& a, const int32_t* pages, int kv_head,
-                                       int position) {
+/// Which row of the cache, seen as rows of head_dim, is the key (or value) of a position.
+__device__ inline uint32_t cache_row(const PagedAttention& a, const int32_t* pages, int kv_head,
+                                     int position) {
   int page;
   int in_page;
   if (a.page_shift >= 0) {
@@ -57,8 +58,13 @@ __device__ inline int64_t cache_offset(const PagedAttention& a, const int32_t* p
     page = position / a.page_tokens;
     in_page = position - page * a.page_tokens;
   }
-  const int64_t row = (static_cast<int64_t>(__ldg(pages + page)) * a.kv_heads + kv_head) * a.page_tokens;
-  return (row + in_page) * a.head_dim;
+  return static_cast<uint32_t>((__ldg(pages + page) * a.kv_heads + kv_head) * a.page_tokens + in_page);
+}
+
+/// Floats from the cache's start to the key (or value) of a position.
+__device__ inline int64_t cache_offset(const PagedAttention& a, const int32_t* pages, int kv_head,
+                                       int position) {
+  return static_cast<int64_t>(cache_row(a, pages, kv_head, position)) * a.head_dim;
 }
 
 }  // namespace ingot::cuda

@@ -16,11 +16,28 @@ __device__ inline int rank_in_cluster() {
   return static_cast<int>(rank);
 }
 
-/// A barrier of all threads of the cluster; what they wrote to shared memory before, all read after it.
-__device__ inline void synchronise_cluster() {
+/// A barrier of all threads of the cluster: what they wrote to shared memory before they arrive, all read
+/// after they have waited.
+__device__ inline void arrive_at_cluster() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
+}
+/// The same for a thread of whose writes nobody has to know.
+__device__ inline void arrive_having_read() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
+#endif
+}
+__device__ inline void wait_for_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+
+__device__ inline void synchronise_cluster() {
+  arrive_at_cluster();
+  wait_for_cluster();
 }
 
 /// 16 bytes of the shared memory of the block of that rank, from where this block has `address`.

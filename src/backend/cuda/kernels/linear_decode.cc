@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/free_order.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/linear_choice.h"
@@ -128,8 +129,9 @@ void run_product(const Gpu& gpu, const DecodeRows& rows, const LinearPart& part,
 }  // namespace
 
 void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
-  const DecodeRows rows(job, workspace);
   const bool one_launch = is_one_launch(job);
+  if (kFreeOrder && one_launch && job.rows.rows > 1) return run_prefill_job(backend, job, workspace);
+  const DecodeRows rows(job, workspace);
   // Sums wait in the output, unless a residual may lie there that is still to be read.
   std::array<float*, kMostLinearParts> sums = {};
   for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {

@@ -1,6 +1,4 @@
-#include "backend/cuda/kernels/linear_heads.h"
-
-#include "backend/cuda/kernels/linear_operands.cuh"
+#include "backend/cuda/kernels/linear_heads.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
@@ -8,66 +6,11 @@ namespace {
 
 constexpr int kWarps = 4;  // of a block: a head each
 
-__device__ float sum_of_warp(float value) {
-  for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffU, value, lanes);
-  return value;
-}
-
-/// One head of one row, by a warp. Both values of a pair belong to one lane, so `from` may be `to`.
-__device__ void place_head(const LinearHeads& h, int64_t row, const float* from, float* to,
-                           const FloatRow& norm) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  float scale = 1;
-  if (norm.data != nullptr) {
-    float squares = 0;
-    for (int64_t i = lane; i < h.head_dim; i += kWarp) squares = fmaf(from[i], from[i], squares);
-    squares = sum_of_warp(squares);
-    scale = 1.0F / sqrtf(squares / static_cast<float>(h.head_dim) + h.norm_eps);
-  }
-  const auto value = [&](int64_t i) {
-    return norm.data == nullptr ? from[i] : __fmul_rn(__fmul_rn(from[i], scale), load_float(norm, i));
-  };
-  const int64_t pairs = h.table == nullptr ? 0 : h.pairs;
-  const float* cosines = h.table + row * 2 * pairs;
-  for (int64_t i = lane; i < pairs; i += kWarp) {
-    const int64_t first = h.is_interleaved ? 2 * i : i;
-    const int64_t second = h.is_interleaved ? 2 * i + 1 : i + pairs;
-    const float cosine = cosines[i];
-    const float sine = cosines[pairs + i];
-    const float a = value(first);
-    const float b = value(second);
-    to[first] = a * cosine - b * sine;
-    to[second] = b * cosine + a * sine;
-  }
-  for (int64_t i = 2 * pairs + lane; i < h.head_dim; i += kWarp) to[i] = value(i);
-}
-
-/// A warp for each head of each row: queries, then keys, then values.
 __global__ void __launch_bounds__(kWarps* kWarp) linear_heads(const __grid_constant__ LinearHeads h) {
   begin_next_kernel();
   wait_for_inputs();
-  const int64_t of_row = h.heads + 2 * h.kv_heads;
   const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-  const int64_t row = item / of_row;
-  if (row >= h.rows) return;
-  const int64_t head = item % of_row;
-  if (head < h.heads) {
-    place_head(h, row, h.q + row * h.q_stride + head * h.head_dim,
-               h.q_out + (row * h.heads + head) * h.head_dim, h.q_norm);
-    return;
-  }
-  const int64_t slot = h.slots[row];
-  if (slot < 0 || slot >= h.pages * h.page_tokens) return;
-  const bool is_key = head < h.heads + h.kv_heads;
-  const int64_t kv_head = head - h.heads - (is_key ? 0 : h.kv_heads);
-  const int64_t at =
-      ((slot / h.page_tokens * h.kv_heads + kv_head) * h.page_tokens + slot % h.page_tokens) * h.head_dim;
-  if (is_key) {
-    place_head(h, row, h.k + row * h.k_stride + kv_head * h.head_dim, h.keys + at, h.k_norm);
-    return;
-  }
-  const float* from = h.v + row * h.v_stride + kv_head * h.head_dim;
-  for (int64_t i = threadIdx.x % kWarp; i < h.head_dim; i += kWarp) h.values[at + i] = from[i];
+  if (item < head_items(h)) place_item(h, item);
 }
 
 }  // namespace

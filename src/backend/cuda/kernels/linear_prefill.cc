@@ -1,7 +1,8 @@
-// Linears of prompts: rows rounded to the weight's type, the library's products, then what follows. Blocks
-// are decoded to bf16 first, a run of outputs at a time.
+// Linears of prompts: rows rounded to the weight's type, then products and what follows. Blocks are decoded
+// to bf16 first, a run of outputs at a time.
 //
-// Where something follows, it follows a chunk of rows at a time, so that the sums have not left the
+// linear_tensor_job.h does what this device and the weights allow. The rest are products of the library:
+// where something follows one, it follows a chunk of rows at a time, so that the sums have not left the
 // second-level cache and the workspace stays small.
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_job.h"
+#include "backend/cuda/kernels/linear_tensor_job.h"
 
 namespace ingot::cuda {
 namespace {
@@ -35,17 +37,18 @@ int64_t decoded_outputs(int64_t in, int64_t outputs) {
 }
 
 struct PrefillRows {
-  PrefillRows(const LinearJob& job, Workspace& workspace) : prepared(job.rows) {
+  PrefillRows(const LinearJob& job, const TensorParts& tensor, Workspace& workspace) : prepared(job.rows) {
     RowPreparation& p = prepared;
     bool wants_bf16 = false;
     bool wants_f16 = false;
-    int64_t values = 0;
+    int64_t values = tensor.decoded_values();
     for (int i = 0; i < job.part_count; ++i) {
       const LinearPart& part = job.parts[static_cast<size_t>(i)];
       const LinearProduct product = product_of(part, p.in);
       if (product == LinearProduct::decoded) {
         wants_bf16 = true;
-        values = std::max(values, p.in * decoded_outputs(p.in, part.outputs));
+        if (!tensor.has(static_cast<size_t>(i)))
+          values = std::max(values, p.in * decoded_outputs(p.in, part.outputs));
       }
       if (product == LinearProduct::library && part.dtype == DType::bf16) wants_bf16 = true;
       if (product == LinearProduct::library && part.dtype == DType::f16) wants_f16 = true;
@@ -56,7 +59,9 @@ struct PrefillRows {
     if (wants_f16) p.f16_scales = workspace.take<float>(p.rows);
     decoded = workspace.take<uint16_t>(values);
     // Plain products take f32, and they also do what the library refuses.
-    if (p.norm != LinearNorm::none) normalised = workspace.take<float>(p.rows * p.in);
+    bool is_all_tensor = true;
+    for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) is_all_tensor &= tensor.has(i);
+    if (p.norm != LinearNorm::none && !is_all_tensor) normalised = workspace.take<float>(p.rows * p.in);
   }
 
   RowPreparation prepared;
@@ -147,7 +152,8 @@ void run_product(CudaBackend& cuda, const LinearPart& part, const PartProduct& p
 }  // namespace
 
 void run_prefill_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
-  PrefillRows rows(job, workspace);
+  const TensorParts tensor(job);
+  PrefillRows rows(job, tensor, workspace);
   const int64_t chunk = std::min(job.rows.rows, kChunkRows);
   std::array<PartProduct, kMostLinearParts> products = {};
   std::array<float*, kMostLinearParts> waiting = {};  // sums of a chunk; none: they are in the output
@@ -155,7 +161,7 @@ void run_prefill_job(Backend* backend, const LinearJob& job, Workspace& workspac
     const LinearPart& part = job.parts[i];
     products[i].product = product_of(part, job.rows.in);
     products[i].dtype = products[i].product == LinearProduct::decoded ? DType::bf16 : part.dtype;
-    if (job.has_residual || static_cast<int>(i) >= job.output_count())
+    if (!tensor.has(i) && (job.has_residual || static_cast<int>(i) >= job.output_count()))
       waiting[i] = workspace.take<float>(chunk * part.outputs);
   }
   if (backend == nullptr || job.rows.rows == 0) return;
@@ -168,7 +174,7 @@ void run_prefill_job(Backend* backend, const LinearJob& job, Workspace& workspac
     const LinearPart& part = job.parts[i];
     PartProduct& product = products[i];
     if (part.outputs == 0) continue;
-    if (product.product != LinearProduct::plain) {
+    if (product.product != LinearProduct::plain && !tensor.has(i)) {
       const MatrixProduct matrix = matrix_product(part, product, rows, 0, chunk);
       bool is_supported = true;
       for_products(part, matrix, product.product == LinearProduct::decoded, rows.decoded,
@@ -182,10 +188,11 @@ void run_prefill_job(Backend* backend, const LinearJob& job, Workspace& workspac
   }
   if (wants_f32) rows.prepared.f32 = rows.normalised;
   if (wants_16_bits || rows.prepared.f32 != nullptr) run_row_preparation(gpu, rows.prepared);
+  tensor.run(gpu, rows.prepared, rows.decoded);
 
   for (size_t i = 0; i < static_cast<size_t>(job.output_count()); ++i) {
     const LinearPart& part = job.parts[i];
-    if (part.outputs == 0) continue;
+    if (part.outputs == 0 || tensor.has(i)) continue;
     const bool has_residual_alone = job.has_residual && products[i].product != LinearProduct::plain;
     if (!job.has_epilogue(part) && !needs_scales(products[i]) && (!job.has_residual || has_residual_alone)) {
       products[i].sums = part.output;

@@ -3,25 +3,27 @@
 #include "graph/ops/linear_qkv.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/kernels.h"
-#include "backend/cuda/kernels/linear_heads.h"
-#include "backend/cuda/kernels/linear_job.h"
+#include "backend/cuda/kernels/linear_qkv.h"
 
 namespace ingot::cuda {
-namespace {
 
 using backend::Backend;
 using backend::Launch;
-using RunJob = void (*)(Backend* backend, const LinearJob& job, Workspace& workspace);
 
-void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJob run_job) {
+QkvJob qkv_job(const Launch& launch, Workspace& workspace) {
   const graph::QkvForm& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
   const int64_t rows = launch.inputs[0].shape[0];
 
-  LinearJob job;
+  QkvJob qkv;
+  LinearJob& job = qkv.linear;
   job.rows = rows_of(launch.inputs, form.norm);
   job.part_count = static_cast<int>(form.parts());
-  LinearHeads heads{.rows = rows, .heads = form.heads, .kv_heads = form.kv_heads, .head_dim = form.head_dim};
+  LinearHeads& heads = qkv.heads;
+  heads.rows = rows;
+  heads.heads = form.heads;
+  heads.kv_heads = form.kv_heads;
+  heads.head_dim = form.head_dim;
   if (form.is_joint) {
     const int64_t width = form.q_width() + 2 * form.kv_width();
     auto* all = workspace.take<float>(rows * width);
@@ -48,8 +50,6 @@ void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJo
     heads.q_stride = form.q_width();
     heads.k_stride = heads.v_stride = form.kv_width();
   }
-  run_job(backend, job, workspace);
-  if (backend == nullptr) return;
 
   if (form.head_norm_eps) {
     heads.q_norm = float_row(input(form.head_norm_input()));
@@ -69,7 +69,18 @@ void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJo
   heads.values = launch.results[1].as<float>();
   heads.pages = keys.shape[0];
   heads.page_tokens = keys.shape[2];
-  run_linear_heads(gpu_of(*backend), heads);
+  return qkv;
+}
+
+namespace {
+
+using RunJob = void (*)(Backend* backend, const LinearJob& job, Workspace& workspace);
+
+/// Runs the job, or, without a backend, only takes the workspace.
+void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJob run_job) {
+  const QkvJob qkv = qkv_job(launch, workspace);
+  run_job(backend, qkv.linear, workspace);
+  if (backend != nullptr) run_linear_heads(gpu_of(*backend), qkv.heads);
 }
 
 size_t workspace_of(const Launch& launch, RunJob run_job) {

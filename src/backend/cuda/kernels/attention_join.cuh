@@ -1,0 +1,134 @@
+// The pieces of one row and query head joined, by a team of 128 threads: part of any kernel that has such
+// teams, with the same bits in each. The order of the sums depends on the number of pieces and the width of
+// heads alone.
+#pragma once
+
+#include <cmath>
+
+#include "backend/cuda/kernels/attention.h"
+
+namespace ingot::cuda {
+
+inline constexpr int kJoinTeam = 128;  // threads
+inline constexpr int kMostWays = 8;    // sums of a head that are added in the end
+
+namespace joining {
+
+__device__ __forceinline__ void add(float& sum, float a, float weight) {
+  sum = fmaf(weight, a, sum);
+}
+__device__ __forceinline__ void add(float4& sum, float4 a, float weight) {
+  sum = {fmaf(weight, a.x, sum.x), fmaf(weight, a.y, sum.y), fmaf(weight, a.z, sum.z),
+         fmaf(weight, a.w, sum.w)};
+}
+
+/// What every warp finds for itself: the highest score of the pieces, and the sum of all their weights.
+struct Total {
+  float max;
+  float sum;
+};
+__device__ __forceinline__ Total total_of(const float2* stats, int splits) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  float max = -INFINITY;
+  for (int i = lane; i < splits; i += kWarp) max = fmaxf(max, __ldcg(stats + i).x);
+#pragma unroll
+  for (int other = kWarp / 2; other > 0; other /= 2)
+    max = fmaxf(max, __shfl_xor_sync(0xffffffff, max, other));
+  float sum = 0;
+  for (int i = lane; i < splits; i += kWarp) {
+    const float2 of_piece = __ldcg(stats + i);
+    sum = fmaf(expf(of_piece.x - max), of_piece.y, sum);
+  }
+#pragma unroll
+  for (int other = kWarp / 2; other > 0; other /= 2)
+    sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffff, sum, other));
+  return {max, sum};
+}
+
+}  // namespace joining
+
+/// out = the pieces of `head`, of [rows, heads], joined. T: float, or float4 where the width of heads allows.
+/// `parts`: kJoinTeam of the team. What the pieces' kernel or phase wrote is seen by all of the team.
+template <typename T, typename Barrier>
+__device__ __forceinline__ void join_pieces(const PagedAttention& a, const SplitSums& sums, int64_t head,
+                                            int splits, int thread, const Barrier& barrier, T* parts) {
+  const float2* stats = sums.stats + head * sums.most_splits;
+  const auto [max, total] = joining::total_of(stats, splits);
+  const float share = 1.0F / total;
+
+  const int all_units = a.head_dim / static_cast<int>(sizeof(T) / sizeof(float));
+  const int units = min(all_units, kJoinTeam);
+  const T* mixed = reinterpret_cast<const T*>(sums.mixed) + head * sums.most_splits * all_units;
+  T* out = reinterpret_cast<T*>(a.out) + head * all_units;
+  const int ways = min(kJoinTeam / units, kMostWays);  // the pieces i, i + ways …
+  const int way = thread / units;
+  for (int first = 0; first < all_units; first += units) {
+    const int unit = first + thread % units;
+    T sum{};
+    if (way < ways && unit < all_units) {
+#pragma unroll 8
+      for (int i = way; i < splits; i += ways)
+        joining::add(sum, __ldcg(mixed + static_cast<int64_t>(i) * all_units + unit),
+                     expf(__ldcg(stats + i).x - max));
+    }
+    barrier();  // the last parts are read
+    parts[thread] = sum;
+    barrier();
+    if (way == 0 && unit < all_units) {
+      T value{};
+      for (int i = 0; i < min(ways, splits); ++i) joining::add(value, parts[i * units + thread], share);
+      out[unit] = value;
+    }
+  }
+}
+
+/// The same by one warp, for kVectors vectors of a head. Each of the kTogether pieces that are on their way
+/// together takes four registers.
+template <int kVectors, int kTogether>
+__device__ __forceinline__ void join_pieces_together(const PagedAttention& a, const SplitSums& sums,
+                                                     int64_t head, int splits) {
+  constexpr int kUnits = kVectors < kJoinTeam ? kVectors : kJoinTeam;
+  constexpr int kWays = kJoinTeam / kUnits < kMostWays ? kJoinTeam / kUnits : kMostWays;
+  constexpr int kAhead = (kTogether + kWays - 1) / kWays * kWays;  // pieces on their way together
+  static_assert(kVectors <= kJoinTeam);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const float2* stats = sums.stats + head * sums.most_splits;
+  const auto [max, total] = joining::total_of(stats, splits);
+  const float share = 1.0F / total;
+  const float4* mixed = reinterpret_cast<const float4*>(sums.mixed) + head * sums.most_splits * kVectors;
+  float4* out = reinterpret_cast<float4*>(a.out) + head * kVectors;
+#pragma unroll 1
+  for (int first_unit = 0; first_unit < kVectors; first_unit += kWarp) {
+    const int unit = min(first_unit + lane, kVectors - 1);
+    float4 parts[kWays] = {};
+#pragma unroll 1
+    for (int first = 0; first < splits; first += kAhead) {
+      float4 values[kAhead];
+      const float4* from = mixed + int64_t{first} * kVectors + unit;
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) values[i] = __ldcg(from + min(i, splits - 1 - first) * kVectors);
+      const int own = min(first + lane, splits - 1);
+      const float weight = expf(__ldcg(stats + own).x - max);
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const float of_piece = __shfl_sync(0xffffffff, weight, i);
+        if (first + i < splits) joining::add(parts[i % kWays], values[i], of_piece);
+      }
+    }
+    float4 value{};
+#pragma unroll
+    for (int way = 0; way < kWays; ++way) {
+      if (way < splits) joining::add(value, parts[way], share);
+    }
+    if (first_unit + lane < kVectors) out[unit] = value;
+  }
+}
+
+/// The same in a function of its own, for kernels whose registers are few.
+template <int kVectors>
+__device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
+                                                 int splits) {
+  join_pieces_together<kVectors, 8>(a, sums, head, splits);
+}
+
+}  // namespace ingot::cuda
