@@ -16,11 +16,12 @@
 namespace ingot::cuda {
 namespace {
 
-/// The lane's share of a warpgroup's queries.
+/// The lane's share of a warpgroup's queries. Neighbours exchange halves, so that each writes 16 bytes.
 template <class S>
 __device__ void write_queries(const PagedAttention& a, const QueryTile& tile, int kv_head, int group,
                               int first, const F16Rows& rows, const float (&mixed)[S::kHeadDim / 2]) {
   const int t = static_cast<int>(threadIdx.x) % 4;
+  const bool is_odd = t % 2 != 0;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float sum = rows.sum[half];
@@ -28,13 +29,18 @@ __device__ void write_queries(const PagedAttention& a, const QueryTile& tile, in
     sum = __fadd_rn(sum, __shfl_xor_sync(~0U, sum, 2));
     const float share = __fmul_rn(1.0F / sum, power_of_2(-UsualValues::kScale));
     const int query = tile.first + first + 8 * half;
-    if (query >= tile.queries) continue;
-    float* out = a.out + query_offset(a, tile, kv_head, group, query) + 2 * t;
+    float* out = a.out + query_offset(a, tile, kv_head, group, query) + (is_odd ? 8 + 2 * (t - 1) : 2 * t);
+    // Adding 0 gives -0 the sign that adding unseen values may have given it or not.
+    const auto value = [&](int n, int i) { return fmaf(mixed[4 * n + 2 * half + i], share, 0.0F); };
 #pragma unroll
-    for (int n = 0; n < S::kHeadDim / 8; ++n) {
-      // Adding 0 gives -0 the sign that adding unseen values may have given it or not.
-      *reinterpret_cast<float2*>(out + 8 * n) = {fmaf(mixed[4 * n + 2 * half], share, 0.0F),
-                                                 fmaf(mixed[4 * n + 2 * half + 1], share, 0.0F)};
+    for (int n = 0; n < S::kHeadDim / 8; n += 2) {
+      const float2 low = {value(n, 0), value(n, 1)};
+      const float2 high = {value(n + 1, 0), value(n + 1, 1)};
+      const float2 given = is_odd ? low : high;
+      const float2 taken = {__shfl_xor_sync(~0U, given.x, 1), __shfl_xor_sync(~0U, given.y, 1)};
+      const float4 four =
+          is_odd ? float4{taken.x, taken.y, high.x, high.y} : float4{low.x, low.y, taken.x, taken.y};
+      if (query < tile.queries) *reinterpret_cast<float4*>(out + 8 * n) = four;
     }
   }
 }
@@ -64,26 +70,42 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
     return panel_operand(shared_address(panels + S::kStages) + (stage * 2 + 1) * Tile::kHalfBytes,
                          kF16TileKeys * kPanelRowBytes);
   };
-  int step = 0;  // tiles of keys so far
-#pragma unroll 1
-  for (int taken = 0;; ++taken) {
+  const auto take_tile = [&](int taken) {
     const int slot = taken % kTileStages;
     wait_for_phase(&shared.tile_there[slot], taken / kTileStages % 2);
-    const HeadTile next = shared.tiles[slot];
-    const QueryTile& tile = next.tile;
+    const HeadTile tile = shared.tiles[slot];
     arrive_warp(&shared.tile_read[slot]);
-    if (tile.sequence < 0) break;
-
+    return tile;
+  };
+  const auto take_queries = [&](const QueryTile& tile, int taken) {
     sync_threads(1 + warpgroup, kGroupThreads);  // the panels have been read
     wait_for_phase(&shared.queries_there, taken % 2);
     scale_queries<S>(a.scale * 1.44269504F,  // the softmax works with powers of 2
                      reinterpret_cast<const float*>(panels + S::kRaw), tile.queries - 1 - tile.first,
                      warp_query, own_panels, query_scales);
     arrive_warp(&shared.queries_read);
-    wait_for_inputs();
     show_shared_writes();
     sync_threads(1 + warpgroup, kGroupThreads);
+  };
 
+  float mixed[S::kHeadDim / 2];
+  float scores[kF16Scores];
+  uint32_t weights[kF16Scores / 2];
+  float rescale[2];
+  int step = 0;  // tiles of keys so far
+  HeadTile next = take_tile(0);
+  if (next.tile.sequence >= 0) {
+    take_queries(next.tile, 0);
+    wait_for_inputs();  // what the copying warp has waited for, too
+    wait_for_phase(&shared.keys_there[0], 0);
+    begin_scores<S>(queries, keys_in(0), scores);
+    wait_for_products<0>();
+    hold(scores);
+  }
+#pragma unroll 1
+  for (int taken = 1; next.tile.sequence >= 0; ++taken) {  // a tile whose first scores are there
+    const HeadTile current = next;
+    const QueryTile& tile = current.tile;
     const int lowest = position_of(tile, group, tile.first + warp_query);  // of the warp's queries
     const int highest = position_of(tile, group, tile.first + warp_query + 15);
     const int last[2] = {position_of(tile, group, tile.first + warp_query + g),
@@ -95,13 +117,9 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
       rows.max[half] = -INFINITY;
       rows.sum[half] = 0;
     }
-    float mixed[S::kHeadDim / 2];
 #pragma unroll
     for (float& x : mixed) x = 0;
-    float scores[kF16Scores];
-    uint32_t weights[kF16Scores / 2];
-    float rescale[2];
-    const char* source = keys_of_head(pass, tile.sequence, next.head, Tile::kBytes);
+    const char* source = keys_of_head(pass, tile.sequence, current.head, Tile::kBytes);
     const auto weigh = [&](int i, bool is_usual) {
       const int first = i * kF16TileKeys;
       const bool sees_all = first + kF16TileKeys - 1 <= lowest && first > highest - window;
@@ -123,10 +141,6 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
     const KeyRange keys = keys_of(a, tile, group, S::kQueries);
     int stage = step % kKeyStages;
     int phase = step / kKeyStages % 2;
-    wait_for_phase(&shared.keys_there[stage], phase);
-    begin_scores<S>(queries, keys_in(stage), scores);
-    wait_for_products<0>();
-    hold(scores);
     bool is_usual = shared.is_usual(stage);
     arrive_warp(&shared.keys_read[stage]);
     weigh(keys.begin, is_usual);
@@ -148,6 +162,7 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
       const bool grows = weigh(i, is_usual);
       wait_for_products<0>();
       hold(mixed);
+      hold(weights);
       arrive_warp(&shared.values_read[stage]);
       if (__any_sync(~0U, grows)) {  // times one is what it was: only time is saved
 #pragma unroll
@@ -157,13 +172,29 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
       stage = next_stage;
       phase = next_phase;
     }
+    // The next tile's queries come to panels beside the last products with values, and while its first
+    // products with keys are in progress this one's sums are written.
     wait_for_phase(&shared.values_there[stage], phase);
     begin_mixing<S>(weights, values_in(stage), mixed);
+    next = take_tile(taken);
+    const bool goes_on = next.tile.sequence >= 0;
+    if (goes_on) take_queries(next.tile, taken);
     wait_for_products<0>();
     hold(mixed);
+    hold(weights);
     arrive_warp(&shared.values_read[stage]);
     step += keys.end - keys.begin;
-    write_queries<S>(a, tile, pass.first_head + next.head, group, warp_query + g, rows, mixed);
+    const int kv_head = pass.first_head + current.head;
+    if (!goes_on) {
+      write_queries<S>(a, tile, kv_head, group, warp_query + g, rows, mixed);
+      break;
+    }
+    stage = step % kKeyStages;
+    wait_for_phase(&shared.keys_there[stage], step / kKeyStages % 2);
+    begin_scores<S>(queries, keys_in(stage), scores);
+    write_queries<S>(a, tile, kv_head, group, warp_query + g, rows, mixed);
+    wait_for_products<0>();
+    hold(scores);
   }
   turns.end();
 }

@@ -121,46 +121,66 @@ __device__ void bring(const F16Pass& pass, FlashShared& shared, char* panels) {
   const PagedAttention& a = pass.attention;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int group = a.heads / a.kv_heads;
-  int brought = 0;  // tiles of queries
-  int step = 0;     // tiles of keys
-  for (int number = static_cast<int>(blockIdx.x);;) {
-    const int slot = brought % kTileStages;
-    wait_for_phase(&shared.tile_read[slot], brought / kTileStages % 2 ^ 1);
+  const auto take_number = [&] { return static_cast<int>(gridDim.x) + atomicAdd(pass.begun, 1); };
+  int number = static_cast<int>(blockIdx.x);  // of the next tile, which lane 0 knows
+  int begun = 0;                              // tiles of queries
+  // Shows the next tile to the warps that multiply, and begins to copy its queries. At the end: sequence -1.
+  const auto begin_tile = [&] {
+    const int slot = begun % kTileStages;
+    wait_for_phase(&shared.tile_read[slot], begun / kTileStages % 2 ^ 1);
     HeadTile& next = shared.tiles[slot];
-    const bool is_last = number >= pass.query_tiles * pass.heads;
-    // The last tiles, which have the most keys, first; heads side by side.
-    find_tile_in_warp(a, group, S::kQueries, is_last ? -1 : pass.query_tiles - 1 - number / pass.heads,
-                      next.tile);
-    const QueryTile tile = next.tile;
-    if (tile.sequence >= 0 || is_last) {
-      const int head = number % pass.heads;
-      if (lane == 0) next.head = head;
+    bool is_end = false;
+    for (;;) {
+      number = __shfl_sync(~0U, number, 0);
+      is_end = number >= pass.query_tiles * pass.heads;
+      // The last tiles, which have the most keys, first; heads side by side.
+      find_tile_in_warp(a, group, S::kQueries, is_end ? -1 : pass.query_tiles - 1 - number / pass.heads,
+                        next.tile);
+      if (lane == 0) next.head = number % pass.heads;
       __syncwarp();
-      if (lane == 0) arrive(&shared.tile_there[slot]);
-      if (is_last) return;
-      wait_for_phase(&shared.queries_read, brought % 2 ^ 1);
-      bring_queries<S>(a, tile, pass.first_head + head, group, panels + S::kRaw, &shared.queries_there);
-      if (brought++ == 0) wait_for_inputs();
-      const char* source = keys_of_head(pass, tile.sequence, head, Tile::kBytes);
-      const KeyRange keys = keys_of(a, tile, group, S::kQueries);
-      for (int i = keys.begin; i < keys.end; ++i, ++step) {
-        const int stage = step % kKeyStages;
-        const int phase = step / kKeyStages % 2;
-        const char* from = source + int64_t{i} * Tile::kBytes;
-        char* to = panels + S::kStages + stage * 2 * Tile::kHalfBytes;
-        if (lane != 0) continue;
-        wait_for_phase(&shared.keys_read[stage], phase ^ 1);
-        arrive_expecting(&shared.keys_there[stage], Tile::kHalfBytes + static_cast<int>(sizeof(int4)));
-        copy_bulk(to, from, Tile::kHalfBytes, &shared.keys_there[stage]);
-        copy_bulk(&shared.are_usual[stage], from + Tile::kIsUsual, sizeof(int4), &shared.keys_there[stage]);
-        wait_for_phase(&shared.values_read[stage], phase ^ 1);
-        arrive_expecting(&shared.values_there[stage], Tile::kHalfBytes);
-        copy_bulk(to + Tile::kHalfBytes, from + Tile::kValues, Tile::kHalfBytes, &shared.values_there[stage]);
-      }
+      if (next.tile.sequence >= 0 || is_end) break;
+      wait_for_inputs();
+      __syncwarp();
+      if (lane == 0) number = take_number();
     }
-    if (brought == 0) wait_for_inputs();
-    if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(pass.begun, 1);
-    number = __shfl_sync(~0U, number, 0);
+    const HeadTile found = next;
+    __syncwarp();
+    if (lane == 0) arrive(&shared.tile_there[slot]);
+    if (is_end) return found;
+    wait_for_phase(&shared.queries_read, begun % 2 ^ 1);
+    bring_queries<S>(a, found.tile, pass.first_head + found.head, group, panels + S::kRaw,
+                     &shared.queries_there);
+    ++begun;
+    return found;
+  };
+
+  int step = 0;  // tiles of keys
+  HeadTile current = begin_tile();
+  wait_for_inputs();
+  while (current.tile.sequence >= 0) {
+    const char* source = keys_of_head(pass, current.tile.sequence, current.head, Tile::kBytes);
+    const KeyRange keys = keys_of(a, current.tile, group, S::kQueries);
+    // The next tile is taken late, so that blocks end together, but its queries are there in time. Before the
+    // third tile of keys this one's queries may still be waited for.
+    const int look_ahead = max(min(keys.begin + kKeyStages, keys.end), keys.end - 2);
+    for (int i = keys.begin; i <= keys.end; ++i) {
+      if (i == max(keys.begin, look_ahead - 1) && lane == 0) number = take_number();
+      if (i == look_ahead) current = begin_tile();
+      if (i == keys.end) break;
+      const int stage = step % kKeyStages;
+      const int phase = step / kKeyStages % 2;
+      const char* from = source + int64_t{i} * Tile::kBytes;
+      char* to = panels + S::kStages + stage * 2 * Tile::kHalfBytes;
+      ++step;
+      if (lane != 0) continue;
+      wait_for_phase(&shared.keys_read[stage], phase ^ 1);
+      arrive_expecting(&shared.keys_there[stage], Tile::kHalfBytes + static_cast<int>(sizeof(int4)));
+      copy_bulk(to, from, Tile::kHalfBytes, &shared.keys_there[stage]);
+      copy_bulk(&shared.are_usual[stage], from + Tile::kIsUsual, sizeof(int4), &shared.keys_there[stage]);
+      wait_for_phase(&shared.values_read[stage], phase ^ 1);
+      arrive_expecting(&shared.values_there[stage], Tile::kHalfBytes);
+      copy_bulk(to + Tile::kHalfBytes, from + Tile::kValues, Tile::kHalfBytes, &shared.values_there[stage]);
+    }
   }
 }
 

@@ -21,7 +21,7 @@ __device__ RowScale scale_of(int largest) {
   return {is_usual ? Usual::kScale : max(-60, min(60, 14 - largest)), is_usual};
 }
 
-/// grid: [parts of a sequence, heads, sequences].
+/// grid: parts of each sequence and head.
 template <int kHeadDim>
 __global__ void __launch_bounds__(kThreads) make_part(const __grid_constant__ F16Pass pass) {
   using Tile = F16Tile<kHeadDim>;
@@ -29,11 +29,14 @@ __global__ void __launch_bounds__(kThreads) make_part(const __grid_constant__ F1
   constexpr int kRows = kThreads / kLanes;
   constexpr int kItems = kF16PartKeys / kRows;
   constexpr int kParts = kF16TileKeys / kF16PartKeys;
-  begin_next_kernel();
+  wait_for_inputs();
+  begin_next_kernel();  // which thus finds queries and step inputs there, if not yet the tiles
   const PagedAttention& a = pass.attention;
-  if (threadIdx.x == 0 && blockIdx.x == 0 && blockIdx.y == 0 && blockIdx.z == 0) *pass.begun = 0;
-  const int sequence = static_cast<int>(blockIdx.z);
-  const int number = static_cast<int>(blockIdx.x) / kParts;
+  if (threadIdx.x == 0 && blockIdx.x == 0) *pass.begun = 0;
+  const int tile_of_all = static_cast<int>(blockIdx.x) / kParts;
+  const int number = tile_of_all % pass.tiles_of_sequence;
+  const int head = tile_of_all / pass.tiles_of_sequence % pass.heads;
+  const int sequence = tile_of_all / pass.tiles_of_sequence / pass.heads;
   const int first = number * kF16TileKeys;
   const int context = a.context_len[sequence];
   const int rows = a.seq_start[sequence + 1] - a.seq_start[sequence];
@@ -41,9 +44,7 @@ __global__ void __launch_bounds__(kThreads) make_part(const __grid_constant__ F1
   if (rows == 0 || first >= context || first + kF16TileKeys <= begin) return;
 
   const int32_t* pages = a.block_table + static_cast<int64_t>(sequence) * a.pages;
-  const int head = static_cast<int>(blockIdx.y);
-  char* tile =
-      pass.tiles + ((int64_t{sequence} * pass.heads + head) * pass.tiles_of_sequence + number) * Tile::kBytes;
+  char* tile = pass.tiles + int64_t{tile_of_all} * Tile::kBytes;
   const int part = static_cast<int>(blockIdx.x) % kParts;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const int column = 4 * lane;
@@ -87,13 +88,10 @@ __global__ void __launch_bounds__(kThreads) make_part(const __grid_constant__ F1
 }  // namespace
 
 void run_f16_tiles(const Gpu& gpu, const F16Pass& pass) {
-  const dim3 grid(static_cast<unsigned>(pass.tiles_of_sequence * (kF16TileKeys / kF16PartKeys)),
-                  static_cast<unsigned>(pass.heads), static_cast<unsigned>(pass.attention.sequences));
-  if (pass.attention.head_dim == 64) {
-    make_part<64><<<grid, kThreads, 0, gpu.stream>>>(pass);
-  } else {
-    make_part<128><<<grid, kThreads, 0, gpu.stream>>>(pass);
-  }
+  const int64_t tiles = int64_t{pass.tiles_of_sequence} * pass.heads * pass.attention.sequences;
+  launch_overlapped(
+      gpu, pass.attention.head_dim == 64 ? make_part<64> : make_part<128>,
+      {.blocks = static_cast<unsigned>(tiles * (kF16TileKeys / kF16PartKeys)), .threads = kThreads}, pass);
 }
 
 }  // namespace ingot::cuda
