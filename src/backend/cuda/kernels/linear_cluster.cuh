@@ -35,11 +35,6 @@ __device__ inline void wait_for_cluster() {
 #endif
 }
 
-__device__ inline void synchronise_cluster() {
-  arrive_at_cluster();
-  wait_for_cluster();
-}
-
 /// 16 bytes of the shared memory of the block of that rank, from where this block has `address`.
 __device__ inline float4 load_of_rank(uint32_t address, int rank) {
   float4 four = {};
