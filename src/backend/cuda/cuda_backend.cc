@@ -9,7 +9,6 @@
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/copies.h"
-#include "backend/cuda/step_programs.h"
 #include "base/check.h"
 
 namespace ingot::cuda {
@@ -192,7 +191,7 @@ std::span<const backend::Kernel> CudaBackend::kernels() const {
   return kernel_table();
 }
 
-void CudaBackend::enqueue_inputs(const backend::Slice& slice) {
+void CudaBackend::enqueue(const backend::Slice& slice) {
   SmallCopies small;
   const auto flush = [&] {
     if (small.count > 0) run_small_copies(gpu_, small);
@@ -211,53 +210,20 @@ void CudaBackend::enqueue_inputs(const backend::Slice& slice) {
     }
   }
   flush();
-}
-
-void CudaBackend::enqueue_launches(const backend::Slice& slice, size_t first, size_t count) {
   rounded_rows_->forget();
-  for (size_t i = first; i < first + count; ++i) {
-    const bool is_last = i + 1 == first + count;
+  for (size_t i = 0; i < slice.launches.size(); ++i) {
+    const bool is_last = i + 1 == slice.launches.size();
     rounded_rows_->want(is_last ? std::nullopt
                                 : wanted_rounded_rows(*slice.kernels[i + 1], slice.launches[i + 1]));
     slice.kernels[i]->launch(*this, slice.launches[i]);
     check(cudaGetLastError(), slice.kernels[i]->name);
   }
   rounded_rows_->forget();
-}
-
-void CudaBackend::enqueue_outputs(const backend::Slice& slice) {
   for (const backend::Copy& copy : slice.copies_out) {
     if (copy.bytes == 0) continue;
     check(cudaMemcpyAsync(copy.to, copy.from, copy.bytes, cudaMemcpyDefault, stream_.get()),
           "copy of a step's outputs");
   }
-}
-
-void CudaBackend::enqueue(const backend::Slice& slice) {
-  enqueue_inputs(slice);
-  enqueue_launches(slice, 0, slice.launches.size());
-  enqueue_outputs(slice);
-}
-
-/// A slice to be recorded: its launches as far as possible as programs.
-Recordings::Prepared CudaBackend::prepare(const backend::Slice& slice) {
-  const auto programs =
-      std::make_shared<const StepPrograms>(gpu_, slice, [this](size_t bytes) { return allocate(bytes); });
-  return {.enqueue =
-              [this, &slice, programs] {
-                enqueue_inputs(slice);
-                for (size_t i = 0; i < programs->segments().size(); ++i) {
-                  const StepSegment& segment = programs->segments()[i];
-                  if (segment.instructions.empty()) {
-                    enqueue_launches(slice, segment.first, segment.launches);
-                  } else {
-                    run_step_program(gpu_, programs->program(i));
-                    check(cudaGetLastError(), "step program");
-                  }
-                }
-                enqueue_outputs(slice);
-              },
-          .keeps = programs};
 }
 
 /// Runs what may throw, and finds out whether the device is lost where it does: an error may tell what an
@@ -277,8 +243,7 @@ auto CudaBackend::guarded(const F& run) {
 uint64_t CudaBackend::submit(const backend::Slice& slice) {
   return guarded([&] {
     uploads_->wait();
-    recordings_.run(
-        slice.id, stream_.get(), [&] { enqueue(slice); }, [&] { return prepare(slice); });
+    recordings_.run(slice.id, stream_.get(), [&] { enqueue(slice); });
     return tickets_.issue(stream_.get());
   });
 }

@@ -66,10 +66,6 @@ class CudaBackend final : public backend::Backend {
   /// Throws for a status that is no success; marks the device lost where CUDA says it is.
   void check(cudaError_t status, std::string_view what);
   void enqueue(const backend::Slice& slice);
-  void enqueue_inputs(const backend::Slice& slice);
-  void enqueue_launches(const backend::Slice& slice, size_t first, size_t count);
-  void enqueue_outputs(const backend::Slice& slice);
-  Recordings::Prepared prepare(const backend::Slice& slice);
   template <class F>
   auto guarded(const F& run);
   void profile_alone(const backend::Slice& slice, std::span<double> launch_us);

@@ -24,8 +24,7 @@ ExecutableGraph Recordings::capture(cudaStream_t stream, const std::function<voi
   return ExecutableGraph(executable);
 }
 
-void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue,
-                     const std::function<Prepared()>& prepare) {
+void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue) {
   if (id == 0) {
     enqueue();
     ++statistics_.direct;
@@ -47,9 +46,7 @@ void Recordings::run(uint64_t id, cudaStream_t stream, const std::function<void(
   }
   used_.splice(used_.end(), used_, recording.used);
   if (!recording.graph) {
-    const Prepared prepared = prepare();
-    recording.graph = capture(stream, prepared.enqueue);
-    recording.keeps = prepared.keeps;
+    recording.graph = capture(stream, enqueue);
     ++statistics_.captured;
   }
   check_cuda(cudaGraphLaunch(recording.graph.get(), stream), "cudaGraphLaunch");

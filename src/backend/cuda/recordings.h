@@ -7,7 +7,6 @@
 #include <functional>
 #include <list>
 #include <map>
-#include <memory>
 
 #include "backend/cuda/handles.h"
 
@@ -24,22 +23,15 @@ class Recordings {
   /// Captured slices kept; the one that was not used for longest goes first.
   static constexpr size_t kMost = 256;
 
-  /// What a recording enqueues, and what has to live as long as it does.
-  struct Prepared {
-    std::function<void()> enqueue;
-    std::shared_ptr<const void> keeps = {};
-  };
-  /// Enqueues a slice: by `enqueue` when the id is seen for the first time (or is 0); what `prepare` gives is
-  /// captured when it comes again, replayed from then on. Errors: device_failed, and those of both.
-  void run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue,
-           const std::function<Prepared()>& prepare);
+  /// Enqueues the slice that `enqueue` enqueues: directly when the id is seen for the first time (or is 0),
+  /// captured when it comes again, replayed from then on. Errors: device_failed, and those of `enqueue`.
+  void run(uint64_t id, cudaStream_t stream, const std::function<void()>& enqueue);
   /// A slice as a graph, once.
   static ExecutableGraph capture(cudaStream_t stream, const std::function<void()>& enqueue);
   RecordingStatistics statistics() const { return statistics_; }
 
  private:
   struct Recording {
-    std::shared_ptr<const void> keeps = {};
     ExecutableGraph graph;  // none: seen once
     std::list<uint64_t>::iterator used;
   };

@@ -122,11 +122,4 @@ __device__ __forceinline__ void join_pieces_together(const PagedAttention& a, co
   }
 }
 
-/// The same in a function of its own, for kernels whose registers are few.
-template <int kVectors>
-__device__ __noinline__ void join_pieces_by_warp(const PagedAttention& a, const SplitSums& sums, int64_t head,
-                                                 int splits) {
-  join_pieces_together<kVectors, 8>(a, sums, head, splits);
-}
-
 }  // namespace ingot::cuda
