@@ -39,11 +39,11 @@ if grep -q SKIPPED $build/tests.log; then fail "tests were skipped: $build/tests
 
 [ -n "$sanitize" ] || exit 0
 command -v compute-sanitizer >/dev/null || fail 'compute-sanitizer is not found: it is part of the CUDA toolkit'
-# An op's cases in one process each. What a kernel does wrong there, the sanitizer exits with. The library's kernels,
-# which prompts' linears run, order themselves by means that racecheck does not see: it takes those of generated tokens.
+# An op's cases in one process each. What a kernel does wrong there, the sanitizer exits with. Prompts' linears and
+# attention order themselves by barriers of the copy engine, which racecheck does not see: it takes generated tokens.
 check() {
   local tool=$1 op=$2 log=build/gpu/$1-$2.log steps='*'
-  case $tool-$op in racecheck-linear*) steps=GeneratedTokens ;; esac
+  case $tool-$op in racecheck-linear* | racecheck-attention) steps=GeneratedTokens ;; esac
   if compute-sanitizer --tool "$tool" --error-exitcode 7 --print-limit 20 build/gpu/bin/test_gpu \
     --gtest_filter="All/GpuCases.${steps}EqualTheReference/$op" --gtest_brief=1 >"$log" 2>&1 &&
     grep -q 'PASSED  \] [1-9]' "$log" && ! grep -q SKIPPED "$log"; then

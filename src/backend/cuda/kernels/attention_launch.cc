@@ -48,7 +48,8 @@ int most_keys(const PagedAttention& attention) {
 
 namespace {
 
-/// Heads of all rows, each with as many pieces as a row has at most; even, so that vectors of four can follow.
+/// Heads of all rows, each with as many pieces as a row has at most; even, so that vectors of four can
+/// follow.
 size_t pieces(const PagedAttention& attention, int splits) {
   const size_t count = static_cast<size_t>(attention.rows) * static_cast<size_t>(attention.heads) *
                        static_cast<size_t>(splits);

@@ -1,9 +1,9 @@
 // Launches that begin before the kernel ahead of them has ended (programmatic dependent launch).
 //
 // Until wait_for_inputs() such a kernel writes nothing and reads only what no kernel writes that lets others
-// begin: weights (those kernels write f32 and scratch), or, in attention, what the step was given: it is copied
-// by kernels that do not let others begin, and long before. Every thread waits before it
-// ends, so that what comes after it comes after everything before it, too.
+// begin: weights (those kernels write f32 and scratch), or, in attention, what the step was given: it is
+// copied by kernels that do not let others begin, and long before. Every thread waits before it ends, so that
+// what comes after it comes after everything before it, too.
 #pragma once
 
 #include "backend/cuda/kernels/gpu.h"
