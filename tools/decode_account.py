@@ -2,13 +2,10 @@
 """The account of one decode step: what each op reads, takes and could take, and what lies between them.
 
     tools/decode_account.py RESULT.json                          the accounts in it as Markdown
-    tools/decode_account.py RESULT.json --program MODEL=DUMP.json …   adds what was timed inside a step's program first
     tools/decode_account.py --explain E.json --bench B.json --model NAME [--out RESULT.json]
 
 RESULT.json comes from `tools/bench_gpu.py --figures account`, E.json from `ingot explain --step decode --json`, B.json from
-`ingot bench --json` behind a prompt and with a generation that have the same context on average. DUMP.json is a list with an
-entry {"op", "kind", "bytes", "us"} for each instruction of a program (one kernel that runs many ops), in order: what passed
-between the end of the one before and its own.
+`ingot bench --json` behind a prompt and with a generation that have the same context on average.
 """
 
 import argparse
@@ -72,16 +69,6 @@ def account(model, explanation, decode):
             "between_us": real - alone}
 
 
-def add_program(found, dump):
-    """What was timed inside the step as it really runs."""
-    entries = [(f"{entry['op']} ({entry['kind']})" if entry["kind"] not in (entry["op"], "") else entry["op"],
-                entry["bytes"], entry["us"]) for entry in dump]
-    inside = sum(us for _, _, us in entries)
-    found["program"] = {"ops": with_shares(groups_of(entries), found["read_gbps"]), "us": inside,
-                        "instructions": len(entries), "outside_us": found["step_us"] - inside}
-    return found
-
-
 def size_text(size):
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale:
@@ -89,8 +76,8 @@ def size_text(size):
     return f"{size:.0f} B"
 
 
-def table(groups, count):
-    lines = [f"| op | {count} | bytes | takes | of the time | bandwidth | at 100 % |", "|---|---:|---:|---:|---:|---:|---:|"]
+def table(groups):
+    lines = ["| op | launches | bytes | takes | of the time | bandwidth | at 100 % |", "|---|---:|---:|---:|---:|---:|---:|"]
     for group in groups:
         lines.append(f"| {group['op']} | {group['launches']} | {size_text(group['bytes'])} | {group['us']:,.1f} µs | "
                      f"{group['of_time']:.0%} | {group['share']:.0%} | {group['ideal_us']:,.1f} µs |")
@@ -101,12 +88,8 @@ def markdown(found):
     lines = [f"**{found['model']}**, a context of {found['context']} tokens, a read bandwidth of {found['read_gbps']:,.0f} GB/s: "
              f"the step takes {found['step_us']:,.1f} µs, its bytes ({size_text(found['step_weight_bytes'])} of weights, "
              f"{size_text(found['step_kv_bytes'])} of keys and values) {found['ideal_us']:,.1f}: {found['share']:.0%}.", ""]
-    if program := found.get("program"):
-        lines += [f"Inside the program, {program['us']:,.1f} µs; around it {program['outside_us']:,.1f} µs:", ""]
-        lines += [*table(program["ops"], "instructions"), ""]
-        lines += ["Each launch alone, as kernels of their own:", ""]
     between = found["between_us"]
-    lines += [*table(found["ops"], "launches"), "",
+    lines += [*table(found["ops"]), "",
               f"Alone the launches sum to {found['alone_us']:,.1f} µs; the step takes {abs(between):,.1f} µs "
               + ("more: gaps." if between > 0 else "less: what overlaps saves more than gaps cost."), ""]
     return "\n".join(lines)
@@ -115,7 +98,6 @@ def markdown(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", nargs="?", help="with accounts")
-    parser.add_argument("--program", action="append", default=[], metavar="MODEL=DUMP.json")
     parser.add_argument("--explain")
     parser.add_argument("--bench")
     parser.add_argument("--model", default="")
@@ -128,16 +110,9 @@ def main():
                                        json.loads(Path(args.bench).read_text())["decode"])]}
     else:
         parser.error("expected RESULT.json, or --explain and --bench")
-    by_model = {found["model"]: found for found in result.get("accounts", [])}
-    for pair in args.program:
-        model, _, path = pair.partition("=")
-        if model not in by_model:
-            parser.error(f"--program: expected one of {', '.join(by_model) or 'no model'}, found {model}")
-        add_program(by_model[model], json.loads(Path(path).read_text()))
-    out = args.out or (args.result if args.program else None)
-    if out:
-        Path(out).write_text(json.dumps(result, indent=1) + "\n")
-    for found in by_model.values():
+    if args.out:
+        Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
+    for found in result.get("accounts", []):
         sys.stdout.write(markdown(found) + "\n")
 
 

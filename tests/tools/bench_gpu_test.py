@@ -100,19 +100,14 @@ def check_selection(folder):
         check(done.returncode == 2 and wrong[0] in done.stderr, f"{wrong}: {done.returncode}, {done.stderr}")
 
 
-def check_program(folder):
-    """A dump of a program becomes part of the account, and the plot has a bar for each figure."""
+def check_pictures(folder):
+    """The account is printed, and the plot has a bar for each figure."""
     run(folder, "--figures", "decode,account,peer", "--only", "llama-1b bf16", "--llama-bench", str(folder / "llama-bench"),
         "--peer-name", "another")
     check(not list(folder.glob("*16.gguf")), "files of the peer's are still there")
-    dump = [{"op": "linear_add", "kind": "linear", "bytes": 4e8, "us": 500.0}, {"op": "attention", "kind": "attend", "bytes": 8e8,
-                                                                             "us": 1000.0}] * 2
-    (folder / "dump.json").write_text(json.dumps(dump))
-    shown = subprocess.run([sys.executable, str(TOOLS / "decode_account.py"), str(folder / "result.json"), "--program",
-                            f"llama-1b bf16={folder / 'dump.json'}"], capture_output=True, text=True, check=True).stdout
-    check("| attention (attend) | 2 | 1.6 GB | 2,000.0 µs | 67% | 80% | 1,600.0 µs |" in shown, shown)
-    program = json.loads((folder / "result.json").read_text())["accounts"][0]["program"]
-    check(program["us"] == 3000 and program["instructions"] == 4, program)
+    shown = subprocess.run([sys.executable, str(TOOLS / "decode_account.py"), str(folder / "result.json")],
+                           capture_output=True, text=True, check=True).stdout
+    check("**llama-1b bf16**" in shown and "| op | launches | bytes |" in shown, shown)
     picture = folder / "figures.svg"
     shown = subprocess.run([sys.executable, str(TOOLS / "plot_figures.py"), str(folder / "result.json"), str(picture)],
                            capture_output=True, text=True, check=True).stdout
@@ -142,5 +137,5 @@ with tempfile.TemporaryDirectory() as name:
         (made / model / "model.safetensors").touch()
     check_figures(made)
     check_selection(made)
-    check_program(made)
+    check_pictures(made)
     check_comparison(made)

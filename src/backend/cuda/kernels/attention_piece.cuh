@@ -4,13 +4,12 @@
 // The lanes of a group, mostly a warp, hold one vector of 16 bytes of a key each; a group takes a few keys at
 // a time. What its lanes have multiplied is added by halves: each step a lane keeps half of its (key, head)
 // pairs and gives the other half away, so that in the end it has the score of one pair, and each exponential
-// is taken once. Keys and values come straight to registers (kStages 0), or through a ring in shared memory
+// is taken once. Keys and values come through a ring in shared memory (attention_ring.cuh)
 // of which every thread reads only what it copied itself: no barrier stands in the loop. Groups keep
 // softmaxes of their own, which are joined in a fixed order at the end.
 #pragma once
 
 #include <cmath>
-#include <type_traits>
 
 #include "backend/cuda/kernels/attention_rows.cuh"
 
@@ -150,10 +149,10 @@ __device__ __forceinline__ float halved(float low, float high, int lane, int oth
   return __fadd_rn(upper ? high : low, sum);
 }
 
-/// Scores of kCount keys, kOwn apart, halved among lanes; a key's registers are free once `done` was called.
-template <typename S, int kKey, int kCount, typename Done>
+/// Scores of kCount keys, kOwn apart, halved among lanes.
+template <typename S, int kKey, int kCount>
 __device__ __forceinline__ void halve_keys(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
-                                           int lane, const Done& done, float (&scores)[S::kHeads]) {
+                                           int lane, float (&scores)[S::kHeads]) {
   if constexpr (kCount == 1) {
 #pragma unroll
     for (int h = 0; h < S::kHeads; ++h) {
@@ -162,11 +161,10 @@ __device__ __forceinline__ void halve_keys(const float4 (&query)[S::kHeads][S::k
       for (int part = 1; part < S::kParts; ++part)
         scores[h] = dot(query[h][part], key[kKey][part], scores[h]);
     }
-    done(kKey);
   } else {
     float high[S::kHeads];
-    halve_keys<S, kKey, kCount / 2>(query, key, lane, done, scores);
-    halve_keys<S, kKey + S::kOwn * kCount / 2, kCount / 2>(query, key, lane, done, high);
+    halve_keys<S, kKey, kCount / 2>(query, key, lane, scores);
+    halve_keys<S, kKey + S::kOwn * kCount / 2, kCount / 2>(query, key, lane, high);
 #pragma unroll
     for (int h = 0; h < S::kHeads; ++h)
       scores[h] = halved(scores[h], high[h], lane, S::kCopies * S::kHeads * kCount / 2);
@@ -174,11 +172,11 @@ __device__ __forceinline__ void halve_keys(const float4 (&query)[S::kHeads][S::k
 }
 
 /// The score of this lane's head and one of its keys.
-template <typename S, int kOwnKey, typename Done>
+template <typename S, int kOwnKey>
 __device__ __forceinline__ float own_score(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
-                                           int lane, const Done& done) {
+                                           int lane) {
   float scores[S::kHeads];
-  halve_keys<S, kOwnKey, S::kKeys / S::kOwn>(query, key, lane, done, scores);
+  halve_keys<S, kOwnKey, S::kKeys / S::kOwn>(query, key, lane, scores);
 #pragma unroll
   for (int left = S::kHeads / 2; left > 0; left /= 2) {
 #pragma unroll
@@ -192,30 +190,26 @@ __device__ __forceinline__ float own_score(const float4 (&query)[S::kHeads][S::k
   return scores[0];
 }
 
-template <typename S, int kOwnKey, typename Done>
+template <typename S, int kOwnKey>
 __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::kParts], const Vectors<S>& key,
-                                           int lane, const Done& done, float (&scores)[S::kOwn]) {
+                                           int lane, float (&scores)[S::kOwn]) {
   if constexpr (kOwnKey < S::kOwn) {
-    scores[kOwnKey] = own_score<S, kOwnKey>(query, key, lane, done);
-    own_scores<S, kOwnKey + 1>(query, key, lane, done, scores);
+    scores[kOwnKey] = own_score<S, kOwnKey>(query, key, lane);
+    own_scores<S, kOwnKey + 1>(query, key, lane, scores);
   }
 }
 
 }  // namespace piece
 
-/// In place of a ring: keys and values go straight to registers.
-struct NoRing {};
-
 /// `queries`: of the item's heads, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of
 /// the team, at which memory written before is seen after; all threads of the team call this together. What
-/// the team shares may be used again for the next piece at once. `ring`: NoRing, or the team's PieceRing,
-/// which comes to this item now.
+/// the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which comes to
+/// this item now.
 template <typename S, typename Ring, typename Barrier>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
                                              const PieceItem& item, const float* queries, int thread,
                                              const Barrier& barrier, PieceScratch<S>& scratch, Ring&& ring) {
   using piece::Vectors;
-  constexpr bool kHasRing = !std::is_same_v<std::decay_t<Ring>, NoRing>;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
   const AttentionPiece& piece = item.piece;
@@ -240,24 +234,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 
   Vectors<S> key;
   Vectors<S> value;
-  uint32_t found = 0;  // of the batch that is loaded next
-  const auto load = [&](const float* cache, int k, Vectors<S>& to) {
-    const float* from = piece::address<S>(cache, found, k, warp_lane);
-#pragma unroll
-    for (int part = 0; part < S::kParts; ++part) to[k][part] = piece::load(from + part * 4 * kLanes);
-  };
-  if constexpr (kHasRing) {
-    ring.start(a, place);
-  } else {
-    if (batches > 0) {
-      found = place.find(a, 0, warp, warp_lane);
-#pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) load(a.keys, k, key);
-#pragma unroll
-      for (int k = 0; k < S::kKeys; ++k) load(a.values, k, value);
-      if (batches > 1) found = place.find(a, 1, warp, warp_lane);
-    }
-  }
+  ring.start(a, place);
   float4 query[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
@@ -278,17 +255,9 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 
 #pragma unroll 1
   for (int batch = 0; batch < batches; ++batch) {
-    if constexpr (kHasRing) ring.read(a, false, key);
+    ring.read(a, false, key);
     float scores[S::kOwn];
-    const bool more = batch + 1 < batches;
-    piece::own_scores<S, 0>(
-        query, key, lane,
-        [&](int k) {
-          if constexpr (!kHasRing) {
-            if (more) load(a.keys, k, key);
-          }
-        },
-        scores);
+    piece::own_scores<S, 0>(query, key, lane, scores);
     float max = highest;
 #pragma unroll
     for (int p = 0; p < S::kOwn; ++p) {
@@ -316,7 +285,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         for (int part = 0; part < S::kParts; ++part) mixed[h][part] = piece::scaled(mixed[h][part], of_head);
       }
     }
-    if constexpr (kHasRing) ring.read(a, true, value);
+    ring.read(a, true, value);
 #pragma unroll
     for (int k = 0; k < S::kKeys; ++k) {
 #pragma unroll
@@ -327,12 +296,6 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         for (int part = 0; part < S::kParts; ++part)
           mixed[h][part] = piece::add(mixed[h][part], value[k][part], weight);
       }
-      if constexpr (!kHasRing) {
-        if (more) load(a.values, k, value);
-      }
-    }
-    if constexpr (!kHasRing) {
-      if (batch + 2 < batches) found = place.find(a, batch + 2, warp, warp_lane);
     }
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cuda/free_order.h"
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_tensor.h"
@@ -37,7 +38,7 @@ TensorLinear linear_of(const RowPreparation& rows, DType dtype) {
 }  // namespace
 
 TensorParts::TensorParts(const LinearJob& given) : job(given) {
-  if (!has_linear_tensor()) return;
+  if (kFreeOrder || !has_linear_tensor()) return;
   const auto count = static_cast<size_t>(job.part_count);
   for (size_t i = 0; i < count; ++i) {
     const LinearPart& part = job.parts[i];
