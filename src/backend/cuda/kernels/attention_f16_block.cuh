@@ -67,7 +67,7 @@ struct FlashShared {
     }
     begin_barrier(&queries_there, 1);
     begin_barrier(&queries_read, warps);
-    show_barriers();
+    fence_barriers();
   }
 };
 static_assert(kKeyStages == 2 && kTileStages == 2);

@@ -11,6 +11,7 @@
 
 #include "backend/cuda/kernels/async_copies.cuh"
 #include "backend/cuda/kernels/gpu.h"
+#include "backend/cuda/kernels/shared_memory.cuh"
 #include "ingot/dtype.h"
 
 namespace ingot::cuda {
@@ -18,10 +19,6 @@ namespace ingot::cuda {
 inline constexpr int kStep = 32;         // values of k in a piece
 inline constexpr int kPieceRows = 8;     // rows of a piece
 inline constexpr int kPieceBytes = 512;  // of shared memory
-
-__device__ inline uint32_t shared_address(const void* shared) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-}
 
 /// Weights are read once: what they displace from the second-level cache should be each other.
 __device__ inline uint64_t weights_policy(bool is_read_once) {

@@ -160,8 +160,8 @@ __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThre
   constexpr bool kMovesRegisters = Tile::kBlocks == 2 || (kGroups == 2 && kColumns == 256);
   __shared__ uint64_t barriers[2 * Tile::kStages];  // also what has_linear_tensor() looks for
   extern __shared__ char shared[];
-  TensorRing<Tile::kStages> ring{.stages = (shared_window(shared) + 1023) & ~1023U,  // swizzles repeat there
-                                 .barriers = shared_window(barriers)};
+  TensorRing<Tile::kStages> ring{.stages = (shared_address(shared) + 1023) & ~1023U,  // swizzles repeat there
+                                 .barriers = shared_address(barriers)};
   const int rank = kCluster == 1 ? 0 : rank_in_cluster();
   begin_next_kernel();
   if (threadIdx.x == 0) {
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(TensorTile<kGroups, kColumns, kCluster>::kThre
     wait_for_inputs();
   } else {
     if constexpr (kMovesRegisters) set_more_registers<kGroups == 2 ? 232 : 200>();
-    auto* staging = reinterpret_cast<float*>(shared + (ring.stages - shared_window(shared)) +
+    auto* staging = reinterpret_cast<float*>(shared + (ring.stages - shared_address(shared)) +
                                              Tile::kStages * Tile::kStageBytes);
     multiply_stages<kType, kGroups, kColumns, kCluster>(a, ring, tiles, stride, first_tile, rank, group,
                                                         staging + group * Tile::kStagings * kStagedSums);

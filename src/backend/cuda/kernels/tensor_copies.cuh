@@ -1,37 +1,16 @@
-// Copies of tiles by the copy engine (TMA) and the barriers in shared memory that they complete on. Compute
-// capability 9.0; shared memory is addressed by the 32 bits of its own window.
+// Copies of tiles by the copy engine (TMA), of a block or of all blocks of a cluster. Compute capability 9.0;
+// shared memory is addressed by the 32 bits of its own window.
 #pragma once
 
 #include <cuda.h>
 
 #include <cstdint>
 
+#include "backend/cuda/kernels/copy_barriers.cuh"
+
 namespace ingot::cuda {
 
-__device__ __forceinline__ uint32_t shared_window(const void* shared) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-}
-
 #if __CUDA_ARCH__ >= 900
-
-__device__ __forceinline__ void init_barrier(uint32_t barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-
-/// Makes barriers visible to the copy engine and to the other blocks of a cluster.
-__device__ __forceinline__ void fence_barriers() {
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
-/// Arrives, and says how many bytes copies will bring.
-__device__ __forceinline__ void expect_bytes(uint32_t barrier, int bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
-               : "memory");
-}
-
-__device__ __forceinline__ void arrive(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
 
 /// Arrives at the barrier that the cluster's block `rank` has at the same address. Orders what this thread
 /// had from the copy engine and the tensor cores, no ordinary accesses across blocks: that costs a fence.
@@ -40,15 +19,6 @@ __device__ __forceinline__ void arrive_at(uint32_t barrier, int rank) {
       "{\n\t.reg .b32 remote;\n\tmapa.shared::cluster.u32 remote, %0, %1;\n\t"
       "mbarrier.arrive.shared::cluster.b64 _, [remote];\n\t}" ::"r"(barrier),
       "r"(rank)
-      : "memory");
-}
-
-__device__ __forceinline__ void wait_barrier(uint32_t barrier, uint32_t parity) {
-  asm volatile(
-      "{\n\t.reg .pred done;\n\tagain:\n\t"
-      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n\t"
-      "@!done bra again;\n\t}" ::"r"(barrier),
-      "r"(parity)
       : "memory");
 }
 

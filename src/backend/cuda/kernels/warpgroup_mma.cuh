@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "backend/cuda/kernels/warpgroup.cuh"
 #include "ingot/dtype.h"
 
 namespace ingot::cuda {
@@ -31,18 +32,6 @@ __device__ __forceinline__ uint64_t tile_descriptor(uint32_t address) {
   return kSwizzle128 | kEights | (uint64_t{1} << 16) | ((address & 0x3ffffU) >> 4);
 }
 inline constexpr uint64_t kStepOfTile = 32 >> 4;
-
-__device__ __forceinline__ void begin_products() {
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-__device__ __forceinline__ void commit_products() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-/// Waits until at most kLeft of the latest groups of products are under way.
-template <int kLeft>
-__device__ __forceinline__ void wait_for_products() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
-}
 
 #define INGOT_SUMS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define INGOT_SUMS_32 \

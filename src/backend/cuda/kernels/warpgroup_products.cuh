@@ -11,6 +11,9 @@
 
 #include <cstdint>
 
+#include "backend/cuda/kernels/shared_memory.cuh"
+#include "backend/cuda/kernels/warpgroup.cuh"
+
 namespace ingot::cuda {
 
 constexpr int kPanelColumns = 64;
@@ -19,10 +22,6 @@ constexpr int kPanelRowBytes = 128;
 /// Bytes from a panel's start to four columns, a multiple of 4.
 __device__ inline int panel_place(int row, int column) {
   return row * kPanelRowBytes + (((column >> 3) ^ (row & 7)) << 4) + (column & 7) * 2;
-}
-
-__device__ inline uint32_t shared_address(const void* shared) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
 
 /// An operand in panels at this address in shared memory. `apart`: bytes between panels, where columns go on
@@ -36,19 +35,6 @@ __device__ inline uint64_t advance(uint64_t operand, int bytes) {
   return operand + static_cast<uint64_t>(bytes >> 4);
 }
 
-/// What threads wrote to registers, and to sums, is seen by the products that follow.
-__device__ __forceinline__ void begin_products() {
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-/// Makes a group of the products since the last one.
-__device__ __forceinline__ void commit_products() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-/// Waits until at most kLeft of the latest groups are in progress.
-template <int kLeft>
-__device__ __forceinline__ void wait_for_products() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
-}
 /// Keeps the compiler from moving uses of sums across: products in progress write them behind its back.
 template <int kCount>
 __device__ __forceinline__ void hold(float (&sums)[kCount]) {
