@@ -17,10 +17,6 @@ using graph::Value;
 
 namespace {
 
-size_t index(Value value) {
-  return static_cast<size_t>(value.id);
-}
-
 using Clock = std::chrono::steady_clock;
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();

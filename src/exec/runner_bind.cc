@@ -14,10 +14,6 @@ using graph::Value;
 
 namespace {
 
-size_t index(Value value) {
-  return static_cast<size_t>(value.id);
-}
-
 /// Further results of an op; their nodes follow it.
 size_t result_count(const graph::Graph& graph, Value op) {
   size_t count = 0;

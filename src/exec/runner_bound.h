@@ -12,6 +12,10 @@
 
 namespace ingot::exec {
 
+inline size_t index(graph::Value value) {
+  return static_cast<size_t>(value.id);
+}
+
 /// A plan with addresses, for one frame: tensors by node, and launches whose inputs lie side by side.
 struct Runner::Bound {
   struct Copy {

@@ -57,9 +57,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
     int pieces = 0;
 #pragma unroll 1
     do {
-      attend_piece<S>(
-          a, decode.sums, walk.item<S>(), a.q + head * S::kHeadDim, thread, [] { __syncthreads(); }, scratch,
-          ring);
+      attend_piece<S>(a, decode.sums, walk.item<S>(), a.q + head * S::kHeadDim, thread, scratch, ring);
       ++pieces;
       walk.next(a);
     } while (!walk.done() && walk.number_of_heads() == heads_number);

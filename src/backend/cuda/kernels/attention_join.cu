@@ -26,9 +26,7 @@ __global__ void __launch_bounds__(kJoinTeam, 4) join_splits(const Join join) {
   wait_for_inputs();
   if (!is_row) return;
   const int splits = splits_of(row.keys(), a.kv_heads);
-  if (splits > 1)
-    join_pieces(
-        a, sums, head, splits, thread, [] { __syncthreads(); }, parts);
+  if (splits > 1) join_pieces(a, sums, head, splits, thread, parts);
 }
 
 template <typename T>

@@ -49,9 +49,9 @@ __device__ __forceinline__ Total total_of(const float2* stats, int splits) {
 
 /// out = the pieces of `head`, of [rows, heads], joined. T: float, or float4 where the width of heads allows.
 /// `parts`: kJoinTeam of the team. What the pieces' kernel or phase wrote is seen by all of the team.
-template <typename T, typename Barrier>
+template <typename T>
 __device__ __forceinline__ void join_pieces(const PagedAttention& a, const SplitSums& sums, int64_t head,
-                                            int splits, int thread, const Barrier& barrier, T* parts) {
+                                            int splits, int thread, T* parts) {
   const float2* stats = sums.stats + head * sums.most_splits;
   const auto [max, total] = joining::total_of(stats, splits);
   const float share = 1.0F / total;
@@ -70,9 +70,9 @@ __device__ __forceinline__ void join_pieces(const PagedAttention& a, const Split
         joining::add(sum, __ldcg(mixed + static_cast<int64_t>(i) * all_units + unit),
                      expf(__ldcg(stats + i).x - max));
     }
-    barrier();  // the last parts are read
+    __syncthreads();  // the last parts are read
     parts[thread] = sum;
-    barrier();
+    __syncthreads();
     if (way == 0 && unit < all_units) {
       T value{};
       for (int i = 0; i < min(ways, splits); ++i) joining::add(value, parts[i * units + thread], share);

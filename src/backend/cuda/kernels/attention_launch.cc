@@ -46,34 +46,4 @@ int most_keys(const PagedAttention& attention) {
   return static_cast<int>(std::min<int64_t>(seen, std::numeric_limits<int>::max()));
 }
 
-namespace {
-
-/// Heads of all rows, each with as many pieces as a row has at most; even, so that vectors of four can
-/// follow.
-size_t pieces(const PagedAttention& attention, int splits) {
-  const size_t count = static_cast<size_t>(attention.rows) * static_cast<size_t>(attention.heads) *
-                       static_cast<size_t>(splits);
-  return (count + 1) / 2 * 2;
-}
-
-}  // namespace
-
-size_t split_sums_bytes(const PagedAttention& attention) {
-  const int splits = most_splits(most_keys(attention), attention.kv_heads);
-  if (splits <= 1) return 0;
-  return pieces(attention, splits) *
-         (static_cast<size_t>(attention.head_dim) * sizeof(float) + sizeof(float2));
-}
-
-SplitSums split_sums(const PagedAttention& attention, const backend::Launch& launch) {
-  // At least one: rows of no sequence are written even where there are no pages.
-  SplitSums sums{.most_splits = std::max(1, most_splits(most_keys(attention), attention.kv_heads))};
-  if (sums.most_splits > 1) {
-    const size_t count = pieces(attention, sums.most_splits);
-    sums.stats = reinterpret_cast<float2*>(launch.workspace.data());
-    sums.mixed = reinterpret_cast<float*>(sums.stats + count);
-  }
-  return sums;
-}
-
 }  // namespace ingot::cuda

@@ -1,12 +1,12 @@
 // Attention of one row over one piece of its keys, for the query heads of one key head, by a team of 128
-// threads: part of any kernel that has such teams, with the same bits in each.
+// threads.
 //
 // The lanes of a group, mostly a warp, hold one vector of 16 bytes of a key each; a group takes a few keys at
 // a time. What its lanes have multiplied is added by halves: each step a lane keeps half of its (key, head)
 // pairs and gives the other half away, so that in the end it has the score of one pair, and each exponential
-// is taken once. Keys and values come through a ring in shared memory (attention_ring.cuh)
-// of which every thread reads only what it copied itself: no barrier stands in the loop. Groups keep
-// softmaxes of their own, which are joined in a fixed order at the end.
+// is taken once. Keys and values come through a ring in shared memory (attention_ring.cuh) of which every
+// thread reads only what it copied itself: no barrier stands in the loop. Groups keep softmaxes of their own,
+// which are joined in a fixed order at the end.
 #pragma once
 
 #include <cmath>
@@ -201,14 +201,13 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 }  // namespace piece
 
-/// `queries`: of the item's heads, [heads, head_dim], in any memory. `thread`: in the team. `barrier()`: of
-/// the team, at which memory written before is seen after; all threads of the team call this together. What
-/// the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which comes to
-/// this item now.
-template <typename S, typename Ring, typename Barrier>
+/// By all threads of a block, kTeam; `thread`: of these. `queries`: of the item's heads, [heads, head_dim].
+/// What the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which
+/// comes to this item now.
+template <typename S, typename Ring>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
                                              const PieceItem& item, const float* queries, int thread,
-                                             const Barrier& barrier, PieceScratch<S>& scratch, Ring&& ring) {
+                                             PieceScratch<S>& scratch, Ring&& ring) {
   using piece::Vectors;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
@@ -305,7 +304,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
     sum = __fadd_rn(sum, __shfl_xor_sync(kAll, sum, other));
   if (own_key == 0 && lane % S::kCopies == 0)
     scratch.stats[warp * S::kGroups + group][own_head] = {highest, sum};
-  barrier();
+  __syncthreads();
   constexpr int kTeamGroups = kTeamWarps * S::kGroups;
   float max = scratch.stats[0][own_head].x;
 #pragma unroll 4
@@ -331,7 +330,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
   // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
 #pragma unroll
   for (int first = 0; first < S::kBlocks; first += kTeamWarps) {
-    if (first > 0) barrier();  // what was there has been read
+    if (first > 0) __syncthreads();  // what was there has been read
     float4 own = {0, 0, 0, 0};
 #pragma unroll
     for (int by = 0; by < kTeamWarps; ++by) {
@@ -343,7 +342,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         scratch.blocks[by][warp < by ? warp : warp - 1][lane] = block;
       }
     }
-    barrier();
+    __syncthreads();
     const int block = first + warp;
     const int h = min(block / S::kParts, S::kHeads - 1);
     const float of_head = __shfl_sync(kAll, total, h * S::kCopies, kLanes);

@@ -3,13 +3,22 @@
 #include "graph/ops/linear_qkv.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/kernels.h"
-#include "backend/cuda/kernels/linear_qkv.h"
+#include "backend/cuda/kernels/linear_heads.h"
+#include "backend/cuda/kernels/linear_job.h"
 
 namespace ingot::cuda {
+namespace {
 
 using backend::Backend;
 using backend::Launch;
+using RunJob = void (*)(Backend* backend, const LinearJob& job, Workspace& workspace);
 
+struct QkvJob {
+  LinearJob linear;   // of three parts, or of one with queries, keys and values side by side
+  LinearHeads heads;  // reads what `linear` writes
+};
+
+/// Takes the workspace for the products; those of the queries may wait in the output.
 QkvJob qkv_job(const Launch& launch, Workspace& workspace) {
   const graph::QkvForm& form = static_cast<const graph::LinearQkvOp&>(*launch.op).form();
   const auto input = [&](int index) { return &launch.inputs[static_cast<size_t>(index)]; };
@@ -71,10 +80,6 @@ QkvJob qkv_job(const Launch& launch, Workspace& workspace) {
   heads.page_tokens = keys.shape[2];
   return qkv;
 }
-
-namespace {
-
-using RunJob = void (*)(Backend* backend, const LinearJob& job, Workspace& workspace);
 
 /// Runs the job, or, without a backend, only takes the workspace.
 void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJob run_job) {

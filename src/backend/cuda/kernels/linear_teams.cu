@@ -7,13 +7,12 @@
 // shared memory of all four, while the rings fill with the next.
 #include "backend/cuda/kernels/linear_teams.h"
 
-#include "backend/cuda/kernels/linear_cluster.cuh"
+#include "backend/cuda/kernels/linear_cluster_sums.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
 
-constexpr int kCluster = kSlices / kSliceGroup;
 constexpr int kHalves = 4;  // of a warp, 8 weight rows each
 constexpr int kTall = kHalves / 2;
 constexpr int kFewestRows = 17;  // that it is for
@@ -34,7 +33,7 @@ struct Shape {
   static constexpr int kSumsBytes = kTeamWarps * kFragments * 16;
   static constexpr int kStages = (222 * 1024 - kSumsBytes) / (kTeams * kStageBytes);
   static constexpr int kBytes = kSumsBytes + kTeams * kStages * kStageBytes;
-  static constexpr int kShare = kTeamWarps * kFragments / kCluster;  // that a block finishes
+  static constexpr int kShare = kTeamWarps * kFragments / kLinearCluster;  // that a block finishes
   static_assert(kTeamSlices * kTeams == kSliceGroup && kTeamSlices <= 2 && kShare % kWarp == 0);
 };
 
@@ -57,8 +56,8 @@ __global__ void __launch_bounds__(S::kThreads, 1) linear_teams(const __grid_cons
   const int rank = rank_in_cluster();
   const int tile_outputs = (gated ? S::kTileHalves / 2 : S::kTileHalves) * kPieceRows;
   const int tiles = a.first_tile[linear.part_count];
-  const int first_tile = static_cast<int>(blockIdx.x) / kCluster;
-  const int tile_stride = static_cast<int>(gridDim.x) / kCluster;
+  const int first_tile = static_cast<int>(blockIdx.x) / kLinearCluster;
+  const int tile_stride = static_cast<int>(gridDim.x) / kLinearCluster;
 
   const int first_slice = rank * kSliceGroup + team * S::kTeamSlices;
   const Slice last = slice_of(linear.in, first_slice + S::kTeamSlices - 1);
@@ -199,33 +198,15 @@ __global__ void __launch_bounds__(S::kThreads, 1) linear_teams(const __grid_cons
       }
       if (turn + 1 < S::kTeams) __syncthreads();
     }
-    arrive_at_cluster();
-    wait_for_cluster();
+    synchronise_cluster();
     // This rank's fragments: two outputs, or one gated, of two rows each.
     const Tile tile = tile_at(a, tile_number, tile_outputs);
-    const int outputs = linear.parts[tile.part].outputs - tile.first_output;
     for (int i = rank * S::kShare + thread; i < (rank + 1) * S::kShare; i += S::kThreads) {
       const int m = i % S::kFragments / (kColumns * kWarp);
       const int first_row = i / kWarp % kColumns * 8 + lane % 4 * 2;
       if (first_row >= linear.rows) continue;
-      const uint32_t at = shared_address(fragments + i);
-      float4 sum = load_of_rank(at, 0);
-#pragma unroll
-      for (int other = 1; other < kCluster; ++other) {
-        const float4 more = load_of_rank(at, other);
-        sum = {sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w};
-      }
       const int half = i / S::kFragments * kHalves + 2 * m;
-      const int output = (gated ? half / 2 : half) * kPieceRows + lane / 4;
-      for (int r = 0; r < 2 && first_row + r < linear.rows; ++r) {
-        const int row = first_row + r;
-        const float row_scale = linear.row_scales == nullptr ? 1.0F : linear.row_scales[row];
-        const float low = r == 0 ? sum.x : sum.y;
-        const float high = r == 0 ? sum.z : sum.w;
-        if (output < outputs) write_output(a, tile, output, row, row_scale, low, high);
-        if (!gated && output + kPieceRows < outputs)
-          write_output(a, tile, output + kPieceRows, row, row_scale, high, 0);
-      }
+      finish_fragment(a, tile, fragments + i, half, first_row);
     }
     arrive_having_read();
   }
@@ -239,9 +220,9 @@ int most_clusters(const Gpu& gpu) {
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes));
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {kCluster, 1, 1};
+  attribute.val.clusterDim = {kLinearCluster, 1, 1};
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(gpu.multiprocessors / kCluster * kCluster));
+  config.gridDim = dim3(static_cast<unsigned>(gpu.multiprocessors / kLinearCluster * kLinearCluster));
   config.blockDim = dim3(S::kThreads);
   config.dynamicSmemBytes = S::kBytes;
   config.attrs = &attribute;
@@ -266,10 +247,10 @@ void launch(const Gpu& gpu, SkinnyArguments& arguments) {
   const int clusters = most_clusters<kType, S>(gpu);
   launch_overlapped<SkinnyArguments>(
       gpu, linear_teams<kType, S>,
-      {.blocks = static_cast<unsigned>(tiles < clusters ? tiles : clusters) * kCluster,
+      {.blocks = static_cast<unsigned>(tiles < clusters ? tiles : clusters) * kLinearCluster,
        .threads = S::kThreads,
        .shared_bytes = S::kBytes,
-       .cluster = kCluster},
+       .cluster = kLinearCluster},
       arguments);
 }
 

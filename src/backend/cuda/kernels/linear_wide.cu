@@ -5,13 +5,12 @@
 // four.
 #include "backend/cuda/kernels/linear_wide.h"
 
-#include "backend/cuda/kernels/linear_cluster.cuh"
+#include "backend/cuda/kernels/linear_cluster_sums.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
 namespace ingot::cuda {
 namespace {
 
-constexpr int kCluster = kSlices / kSliceGroup;
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarp;
 constexpr int kHalves = 4;  // of a warp, 8 weight rows each
@@ -37,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) linear_wide(const __grid_constant__ 
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int rank = rank_in_cluster();
   const int tile_outputs = (gated ? kTileHalves / 2 : kTileHalves) * kPieceRows;
-  const Tile tile = tile_at(a, static_cast<int>(blockIdx.x) / kCluster, tile_outputs);
+  const Tile tile = tile_at(a, static_cast<int>(blockIdx.x) / kLinearCluster, tile_outputs);
 
   const int first_slice = rank * kSliceGroup;
   const Slice last = slice_of(linear.in, first_slice + kSliceGroup - 1);
@@ -123,24 +122,8 @@ __global__ void __launch_bounds__(kThreads) linear_wide(const __grid_constant__ 
     const int m = fragment / kColumns;
     const int first_row = fragment % kColumns * 8 + lane % 4 * 2;
     if (first_row >= linear.rows) continue;
-    const uint32_t at = shared_address(fragments + rank * S::kFragments + fragment * kWarp + lane);
-    float4 sum = load_of_rank(at, 0);
-    for (int other = 1; other < kCluster; ++other) {
-      const float4 more = load_of_rank(at, other);
-      sum = {sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w};
-    }
-    const int half = rank * kHalves + 2 * m;
-    const int output = (gated ? half / 2 : half) * kPieceRows + lane / 4;
-    const int outputs = linear.parts[tile.part].outputs - tile.first_output;
-    for (int r = 0; r < 2 && first_row + r < linear.rows; ++r) {
-      const int row = first_row + r;
-      const float row_scale = linear.row_scales == nullptr ? 1.0F : linear.row_scales[row];
-      const float low = r == 0 ? sum.x : sum.y;
-      const float high = r == 0 ? sum.z : sum.w;
-      if (output < outputs) write_output(a, tile, output, row, row_scale, low, high);
-      if (!gated && output + kPieceRows < outputs)
-        write_output(a, tile, output + kPieceRows, row, row_scale, high, 0);
-    }
+    finish_fragment(a, tile, fragments + rank * S::kFragments + fragment * kWarp + lane,
+                    rank * kHalves + 2 * m, first_row);
   }
   synchronise_cluster();  // nobody ends while another reads its memory
 }
@@ -153,10 +136,10 @@ void launch(const Gpu& gpu, const SkinnyArguments& arguments) {
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int tiles = arguments.first_tile[arguments.linear.part_count];
   launch_overlapped<SkinnyArguments>(gpu, kernel,
-                                     {.blocks = static_cast<unsigned>(tiles) * kCluster,
+                                     {.blocks = static_cast<unsigned>(tiles) * kLinearCluster,
                                       .threads = kThreads,
                                       .shared_bytes = kBytes,
-                                      .cluster = kCluster},
+                                      .cluster = kLinearCluster},
                                      arguments);
 }
 
