@@ -16,7 +16,7 @@ __device__ inline float silu_within_bounds(float x) {
   return __fmaf_rn(__fmaf_rn(-divisor, quotient, x), inverse, quotient);
 }
 __device__ inline bool is_within_bounds_of_silu(float x) {
-  return fabsf(x) < 64.0F && fabsf(x) > 0x1p-60F;
+  return (fabsf(x) < 64.0F) & (fabsf(x) > 0x1p-60F);  // without a branch
 }
 
 template <int kCount>
@@ -24,7 +24,7 @@ __device__ __forceinline__ void activate(LinearActivation activation, float (&y)
   if (activation == LinearActivation::none) return;
   bool is_usual = activation == LinearActivation::silu;
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) is_usual = is_usual && is_within_bounds_of_silu(y[i]);
+  for (int i = 0; i < kCount; ++i) is_usual &= is_within_bounds_of_silu(y[i]);
   if (is_usual) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) y[i] = silu_within_bounds(y[i]);
@@ -79,6 +79,14 @@ __device__ inline void add_to(float* y, const float4& more) {
 
 __device__ inline void scale_by(float* y, float scale) {
   for (int j = 0; j < 4; ++j) y[j] = __fmul_rn(y[j], scale);
+}
+
+__device__ inline void copy_four(float* to, const float* from) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
 }
 
 /// Where sum m of staged row n waits: fours stay together, and neither writing nor reading meets a bank
@@ -138,70 +146,93 @@ __device__ __forceinline__ void finish_tile(const TensorArguments& a, int part_i
   if (has_add && !epilogue.adds_rows) add = load_parameters_of_tile(epilogue.add, output + m, outputs);
 
   float4 residual[kSteps] = {};
-  const auto load_residual = [&](int first, int64_t from) {
-#pragma unroll
-    for (int i = 0; i < kSteps; ++i) {
-      if (kWhole || first + i * kRowsAtOnce < rows)
-        residual[i] = load_four_of_tile(epilogue.residual + from + i * step, count, is_even);
-    }
+  const auto load_residual = [&](int i, int first, int64_t from) {
+    if (kWhole || first + i * kRowsAtOnce < rows)
+      residual[i] = load_four_of_tile(epilogue.residual + from + i * step, count, is_even);
   };
-  if (kWhole && has_residual) load_residual(0, at);
+  if (has_residual) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) load_residual(i, 0, at);
+  }
   wait();
-#pragma unroll 1
-  for (int chunk = 0; chunk < kChunks; ++chunk) {
-    if (!kWhole && chunk * kStagedRows + first_row >= linear.rows) break;
-    float* to = staging + chunk % 2 * kStagedSums;
+  // Of the first sum of this thread; those of eight weight rows further are at its address with another bit.
+  const int own = staged(lane % 4 * 2, warp * 16 + lane / 4);
+  const auto stage = [&](int chunk) {
+    float* const to[] = {staging + chunk % 2 * kStagedSums + own,
+                         staging + chunk % 2 * kStagedSums + (own ^ 8)};
 #pragma unroll
     for (int other = 0; other < kChunks; ++other) {  // sums stay in registers: their places are constants
       if (other != chunk) continue;
 #pragma unroll
       for (int j = 0; j < kStagedRows / 8; ++j) {
 #pragma unroll
-        for (int c = 0; c < 4; ++c) {
-          to[staged(j * 8 + lane % 4 * 2 + c % 2, warp * 16 + lane / 4 + c / 2 * 8)] =
-              sums[(other * (kStagedRows / 8) + j) * 4 + c];
-        }
+        for (int c = 0; c < 4; ++c)
+          to[c / 2][(j * 8 + c % 2) * kGroupOutputs] = sums[(other * (kStagedRows / 8) + j) * 4 + c];
       }
     }
+  };
+  static_assert(kRowsAtOnce % 8 == 0);  // rows whose fours wait in the same order
+  const int four = staged(n, m);
+  stage(0);
+#pragma unroll 1
+  for (int chunk = 0; chunk < kChunks; ++chunk) {
+    if (!kWhole && chunk * kStagedRows + first_row >= linear.rows) break;
     synchronise_group(group);
-    float4 more[kSteps];
-    if (!kWhole && has_residual) load_residual(chunk * kStagedRows, at);
-    for (int i = 0; i < kSteps; ++i) more[i] = residual[i];
-    if (kWhole && has_residual && chunk + 1 < kChunks)
-      load_residual((chunk + 1) * kStagedRows, at + kStagedRows * stride);
+    const float* from = staging + chunk % 2 * kStagedSums + four;
+    if (chunk + 1 < kChunks) stage(chunk + 1);
+    // What is optional has a branch of its own around all fours: loads stay together.
     float y[kSteps * 4];
+    float up[kSteps * 4];
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      const float4 sum = *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, m));
-      const int row = chunk * kStagedRows + i * kRowsAtOnce;
-      y[4 * i] = sum.x;
-      y[4 * i + 1] = sum.y;
-      y[4 * i + 2] = sum.z;
-      y[4 * i + 3] = sum.w;
-      if (has_scales && (kWhole || row < rows)) scale_by(y + 4 * i, linear.row_scales[first_row + n + row]);
-      if (has_bias) add_to(y + 4 * i, bias);
-      if (has_add) {
-        if (epilogue.adds_rows && (kWhole || row < rows))
+      const float* sums_of_four = from + i * kRowsAtOnce * kGroupOutputs;
+      copy_four(y + 4 * i, sums_of_four);
+      if constexpr (kGated) copy_four(up + 4 * i, sums_of_four + kGroupOutputs / 2);
+    }
+    const auto is_there = [&](int i) { return kWhole || chunk * kStagedRows + i * kRowsAtOnce < rows; };
+    if (has_scales) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) {
+        if (!is_there(i)) continue;
+        const float scale = linear.row_scales[first_row + n + chunk * kStagedRows + i * kRowsAtOnce];
+        scale_by(y + 4 * i, scale);
+        if constexpr (kGated) scale_by(up + 4 * i, scale);
+      }
+    }
+    if (has_bias) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) add_to(y + 4 * i, bias);
+    }
+    if (has_up_bias) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) add_to(up + 4 * i, up_bias);
+    }
+    if (has_add) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) {
+        if (epilogue.adds_rows && is_there(i))
           add =
               load_four_of_tile(static_cast<const float*>(epilogue.add.data) + at + i * step, count, is_even);
         add_to(y + 4 * i, add);
       }
     }
     activate(epilogue.activation, y);
+    if constexpr (kGated) {
+#pragma unroll
+      for (int i = 0; i < kSteps * 4; ++i) y[i] = __fmul_rn(y[i], up[i]);
+    }
+    if (has_residual) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) add_to(y + 4 * i, residual[i]);
+      if (chunk + 1 < kChunks) {
+#pragma unroll
+        for (int i = 0; i < kSteps; ++i)
+          load_residual(i, (chunk + 1) * kStagedRows, at + kStagedRows * stride);
+      }
+    }
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
-      const int row = chunk * kStagedRows + i * kRowsAtOnce;
-      if constexpr (kGated) {
-        const float4 sum =
-            *reinterpret_cast<const float4*>(to + staged(n + i * kRowsAtOnce, kGroupOutputs / 2 + m));
-        float up[4] = {sum.x, sum.y, sum.z, sum.w};
-        if (has_scales && (kWhole || row < rows)) scale_by(up, linear.row_scales[first_row + n + row]);
-        if (has_up_bias) add_to(up, up_bias);
-#pragma unroll
-        for (int j = 0; j < 4; ++j) y[4 * i + j] = __fmul_rn(y[4 * i + j], up[j]);
-      }
-      if (has_residual) add_to(y + 4 * i, more[i]);
-      if (kWhole || row < rows)
+      if (is_there(i))
         store_four_of_tile(part.out + at + i * step, {y[4 * i], y[4 * i + 1], y[4 * i + 2], y[4 * i + 3]},
                            count, is_even);
     }
