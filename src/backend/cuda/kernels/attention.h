@@ -1,8 +1,6 @@
 // Attention over the paged cache: the arguments that its kernels share, and how a row's keys are split.
 #pragma once
 
-#include <initializer_list>
-
 #include "backend/cuda/kernels/gpu.h"
 
 namespace ingot::cuda {

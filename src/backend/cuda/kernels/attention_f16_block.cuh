@@ -160,9 +160,11 @@ __device__ void bring(const F16Pass& pass, FlashShared& shared, char* panels) {
   while (current.tile.sequence >= 0) {
     const char* source = keys_of_head(pass, current.tile.sequence, current.head, Tile::kBytes);
     const KeyRange keys = keys_of(a, current.tile, group, S::kQueries);
-    // The next tile is taken late, so that blocks end together, but its queries are there in time. Before the
-    // third tile of keys this one's queries may still be waited for.
-    const int look_ahead = max(min(keys.begin + kKeyStages, keys.end), keys.end - 2);
+    // The next tile is taken early, so that its queries are there in time, but where few are left: then late,
+    // so that blocks end together. Before the third tile of keys this one's queries may still be waited for.
+    const bool are_many = number + 2 * static_cast<int>(gridDim.x) < pass.query_tiles * pass.heads;
+    const int first_look = min(keys.begin + kKeyStages, keys.end);
+    const int look_ahead = are_many ? first_look : max(first_look, keys.end - 2);
     for (int i = keys.begin; i <= keys.end; ++i) {
       if (i == max(keys.begin, look_ahead - 1) && lane == 0) number = take_number();
       if (i == look_ahead) current = begin_tile();

@@ -1,5 +1,5 @@
-// What a warpgroup multiplies in attention in f16: queries brought to panels, their products with keys, and
-// weights with values.
+// What a warpgroup multiplies in attention in f16: queries brought to panels, their products with keys,
+// weights with values, and what comes of them.
 #pragma once
 
 #include "backend/cuda/kernels/attention_f16_block.cuh"
@@ -118,6 +118,35 @@ __device__ __forceinline__ void begin_mixing(uint32_t (&weights)[kF16Scores / 2]
   for (int step = 0; step < kF16TileKeys / 16; ++step)
     multiply_add(mixed, weights + 4 * step, advance(values, step * 16 * kPanelRowBytes));
   commit_products();
+}
+
+/// The lane's share of a warpgroup's queries. Neighbours exchange halves, so that each writes 16 bytes.
+template <class S>
+__device__ void write_queries(const PagedAttention& a, const QueryTile& tile, int kv_head, int group,
+                              int first, const F16Rows& rows, const float (&mixed)[S::kHeadDim / 2]) {
+  const int t = static_cast<int>(threadIdx.x) % 4;
+  const bool is_odd = t % 2 != 0;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float sum = rows.sum[half];
+    sum = __fadd_rn(sum, __shfl_xor_sync(~0U, sum, 1));
+    sum = __fadd_rn(sum, __shfl_xor_sync(~0U, sum, 2));
+    const float share = __fmul_rn(1.0F / sum, power_of_2(-UsualValues::kScale));
+    const int query = tile.first + first + 8 * half;
+    float* out = a.out + query_offset(a, tile, kv_head, group, query) + (is_odd ? 8 + 2 * (t - 1) : 2 * t);
+    // Adding 0 gives -0 the sign that adding unseen values may have given it or not.
+    const auto value = [&](int n, int i) { return fmaf(mixed[4 * n + 2 * half + i], share, 0.0F); };
+#pragma unroll
+    for (int n = 0; n < S::kHeadDim / 8; n += 2) {
+      const float2 low = {value(n, 0), value(n, 1)};
+      const float2 high = {value(n + 1, 0), value(n + 1, 1)};
+      const float2 given = is_odd ? low : high;
+      const float2 taken = {__shfl_xor_sync(~0U, given.x, 1), __shfl_xor_sync(~0U, given.y, 1)};
+      const float4 four =
+          is_odd ? float4{taken.x, taken.y, high.x, high.y} : float4{low.x, low.y, taken.x, taken.y};
+      if (query < tile.queries) *reinterpret_cast<float4*>(out + 8 * n) = four;
+    }
+  }
 }
 
 }  // namespace ingot::cuda
