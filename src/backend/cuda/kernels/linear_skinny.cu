@@ -44,7 +44,9 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
 
   // The ring: stages of kHalves pieces of weights and kColumns of inputs.
   char* const dynamic = reinterpret_cast<char*>(shared);
-  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes);
+  const uint32_t copied = ring + copied_place(lane);
+  const uint32_t loaded = ring + loaded_place(lane);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   const uint64_t policy = weights_policy(a.is_read_once);
   const char* weights[kHalves];  // this lane's first values of the tile that is being read
@@ -57,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
   /// Asks for the weights of the next step, if there is one.
   const auto read_weights = [&](int stage) {
     if (slice.steps == 0 || reading_tile >= tiles) return;
-    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+    const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
     const int64_t offset = int64_t{reading_step} * (kStep * 2);
     const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
     for (int h = 0; h < kHalves; ++h)
@@ -73,7 +75,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
   /// Asks for the inputs of the step whose weights were asked for at this stage.
   const auto read_inputs = [&](int stage) {
     if (slice.steps == 0 || input_tile >= tiles) return;
-    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes + kHalves * kPieceBytes);
+    const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes + kHalves * kPieceBytes);
     const int64_t offset = int64_t{input_step} * (kStep * 2);
     for (int j = 0; j < kColumns; ++j)
       copy_inputs(to + static_cast<uint32_t>(j * kPieceBytes), inputs[j] + offset);
@@ -105,11 +107,12 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
     float sums[S::kTall][kColumns][4] = {};
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
+      __syncwarp();  // the copies of all lanes are there; the stage before is read
       const int last = stage == 0 ? kStages - 1 : stage - 1;
       read_weights(last);
       read_inputs(last);
       commit_copies();
-      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
       uint4 pieces[2 * S::kTall] = {};
       for (int h = 0; h < kHalves; ++h) pieces[h] = load_piece(from + static_cast<uint32_t>(h * kPieceBytes));
       for (int j = 0; j < kColumns; ++j) {
