@@ -1,4 +1,4 @@
-// Products of warpgroups (PTX: wgmma): 64 rows of weights by 32 to 256 rows of inputs, 16 values of each a
+// Products of warpgroups (PTX: wgmma): 64 rows of weights by 16 to 256 rows of inputs, 16 values of each a
 // step, both from shared memory in rows of 128 bytes that are swizzled. Compute capability 9.0a.
 #pragma once
 
@@ -33,6 +33,7 @@ __device__ __forceinline__ uint64_t tile_descriptor(uint32_t address) {
 }
 inline constexpr uint64_t kStepOfTile = 32 >> 4;
 
+#define INGOT_SUMS_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define INGOT_SUMS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define INGOT_SUMS_32 \
   INGOT_SUMS_16       \
@@ -71,7 +72,13 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
                                                int adds) {
   constexpr bool kIsBf16 = kType == DType::bf16;
 
-  if constexpr (kColumns == 32) {
+  if constexpr (kColumns == 16) {
+    if constexpr (kIsBf16) {
+      INGOT_PRODUCT(16, "bf16", 8, 8, 9, 10);
+    } else {
+      INGOT_PRODUCT(16, "f16", 8, 8, 9, 10);
+    }
+  } else if constexpr (kColumns == 32) {
     if constexpr (kIsBf16) {
       INGOT_PRODUCT(32, "bf16", 16, 16, 17, 18);
     } else {
@@ -108,6 +115,7 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
 #undef INGOT_SUMS_64
 #undef INGOT_SUMS_32
 #undef INGOT_SUMS_16
+#undef INGOT_SUMS_8
 
 #endif
 
