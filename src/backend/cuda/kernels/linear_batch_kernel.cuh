@@ -27,33 +27,40 @@ inline constexpr int kBatchCluster = kSlices / kSliceGroup;
 inline constexpr int kBatchDepth = 64;  // values of a row in a stage: 128 bytes
 inline constexpr int kHalfOutputs = kGroupOutputs / 2;
 
+/// How a launch cuts up the weight rows. A tile may be lower than what the warpgroups multiply: what they have
+/// beyond it is not used.
+struct BatchHeights {
+  int outputs;      // of a tile
+  int rows;         // of weights that are copied for a tile
+  int stage_bytes;  // weights and inputs
+  int stages;
+};
+
 struct BatchArguments {
   CUtensorMap x;
   CUtensorMap weights[kMostLinearParts];  // of a gated pair: both
   SkinnyArguments skinny;
+  BatchHeights heights;
 };
 
-/// kGroups: of 64 weight rows. kColumns: rows of inputs. kBlocks: of a multiprocessor.
-template <int kGroups_, int kColumns_, int kBlocks_>
+/// kGroups: of 64 weight rows. kColumns: rows of inputs.
+template <int kGroups_, int kColumns_>
 struct BatchTile {
   static constexpr int kGroups = kGroups_;
   static constexpr int kColumns = kColumns_;
-  static constexpr int kBlocks = kBlocks_;
-  static constexpr int kWeights = kGroups * kGroupOutputs;
   static constexpr int kMultiplying = kGroups * kGroupThreads;  // threads
   static constexpr int kThreads = kMultiplying + kWarp;
-  static constexpr int kWeightBytes = kWeights * kBatchDepth * 2;
-  static constexpr int kStageBytes = kWeightBytes + kColumns * kBatchDepth * 2;
+  static constexpr int kInputBytes = kColumns * kBatchDepth * 2;  // of a stage
   // Sums of a rank's outputs: of each rank a float4 of four rows and one output, of each lane, …
   static constexpr int kFours = kColumns / 16;  // … sixteen rows, …
   static constexpr int kSources = 2 * kGroups;  // … eight outputs of the lower and upper half of each group
-  static constexpr int kRankBytes = kSources * kFours * kWarp * 16;
+  static constexpr int kItems = kSources * kFours * kWarp;  // that a rank finishes
+  static constexpr int kItemsOfThread = (kItems + kMultiplying - 1) / kMultiplying;
+  static constexpr int kRankBytes = kItems * 16;
   static constexpr int kSumsBytes = kBatchCluster * kRankBytes;
-  // A multiprocessor has 228 KB of shared memory, of which each block costs 1 KB, and a block may have 227.
-  static constexpr int kMostBytes = (228 / kBlocks - 1) * 1024 - 256;  // the barriers have the rest
-  static constexpr int kStages = (kMostBytes - 1024 - kSumsBytes) / kStageBytes;
-  static constexpr int kSharedBytes = kStages * kStageBytes + kSumsBytes + 1024;
-  static_assert(kStages >= 3);
+  static constexpr int kMostStages = 24;
+  static constexpr int kSharedBytes = (227 << 10) - 512;  // the barriers have the rest
+  static constexpr int kRingBytes = (kSharedBytes - kSumsBytes - 1024) / 1024 * 1024;
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -61,15 +68,17 @@ struct BatchTile {
 /// The barriers and stages of a block.
 template <class T>
 struct BatchShared {
-  uint32_t stages;
   uint32_t sums;
+  uint32_t stages;
   uint32_t barriers;
+  int stage_bytes;
 
-  __device__ uint32_t stage(int i) const { return stages + static_cast<uint32_t>(i * T::kStageBytes); }
+  __device__ uint32_t stage(int i) const { return stages + static_cast<uint32_t>(i * stage_bytes); }
+  __device__ uint32_t weights(int i) const { return stage(i) + T::kInputBytes; }
   __device__ uint32_t full(int i) const { return barriers + static_cast<uint32_t>(i * 8); }
-  __device__ uint32_t free(int i) const { return barriers + static_cast<uint32_t>((T::kStages + i) * 8); }
-  __device__ uint32_t sums_full() const { return barriers + T::kStages * 16; }
-  __device__ uint32_t sums_free() const { return barriers + T::kStages * 16 + 8; }
+  __device__ uint32_t free(int i) const { return barriers + static_cast<uint32_t>((T::kMostStages + i) * 8); }
+  __device__ uint32_t sums_full() const { return barriers + T::kMostStages * 16; }
+  __device__ uint32_t sums_free() const { return barriers + T::kMostStages * 16 + 8; }
 };
 
 /// Calls stage(tile, k) for the stages of a block in the order in which they are copied and multiplied, until
@@ -94,16 +103,17 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
   const SkinnyLinear& linear = a.skinny.linear;
   const bool gated = linear.epilogue.gated;
   const uint64_t policy = weights_policy(a.skinny.is_read_once);
+  const BatchHeights& heights = a.heights;
   const auto copy_weights_of = [&](int i, int tile_number, int k) {
-    expect_bytes(shared.full(i), T::kStageBytes);
-    const Tile tile = tile_at(a.skinny, tile_number, T::kWeights / (gated ? 2 : 1));
+    expect_bytes(shared.full(i), heights.rows * kBatchDepth * 2 + T::kInputBytes);
+    const Tile tile = tile_at(a.skinny, tile_number, heights.outputs);
     if (!gated) {
-      copy_box_once(shared.stage(i), a.weights[tile.part], shared.full(i), k, tile.first_output, policy);
+      copy_box_once(shared.weights(i), a.weights[tile.part], shared.full(i), k, tile.first_output, policy);
       return;
     }
 #pragma unroll
     for (int h = 0; h < 2 * T::kGroups; ++h)  // the halves of each group are one factor's and the other's
-      copy_box_once(shared.stage(i) + static_cast<uint32_t>(h * kHalfOutputs * kBatchDepth * 2),
+      copy_box_once(shared.weights(i) + static_cast<uint32_t>(h * kHalfOutputs * kBatchDepth * 2),
                     a.weights[h % 2], shared.full(i), k, tile.first_output + h / 2 * kHalfOutputs, policy);
   };
   prefetch_map(a.x);
@@ -112,7 +122,7 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
   int ahead = 0;
   for_each_stage(linear.in, rank, first_tile, tiles, tile_stride, [&](int tile, int k) {
     copy_weights_of(ahead, tile, k);
-    return ++ahead < T::kStages;
+    return ++ahead < heights.stages;
   });
   wait_for_inputs();
   int stage = 0;
@@ -125,8 +135,8 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
       wait_barrier(shared.free(stage), parity);
       copy_weights_of(stage, tile, k);
     }
-    copy_box(shared.stage(stage) + T::kWeightBytes, a.x, shared.full(stage), k, 0);
-    stage = stage + 1 == T::kStages ? 0 : stage + 1;
+    copy_box(shared.stage(stage), a.x, shared.full(stage), k, 0);
+    stage = stage + 1 == heights.stages ? 0 : stage + 1;
     if (stage == 0) parity ^= 1;
     return true;
   });
@@ -170,32 +180,59 @@ __device__ __forceinline__ float4 add_groups(const char* sums, int four) {
   return sum;
 }
 
-/// Finishes and writes what this rank has of a tile.
+/// Four rows of an output that a thread finishes.
+struct BatchItem {
+  int output = 0;  // of the tile
+  int first_row = 0;
+  bool is_wanted = false;
+  float residual[4] = {};
+  float scales[4] = {1, 1, 1, 1};
+
+  __device__ int row(int r) const { return first_row + r % 2 + r / 2 * 8; }
+};
+
+/// What thread item i of this rank has to do, and what it needs to do it: asked for before the sums are there.
 template <class T>
-__device__ __forceinline__ void finish_outputs(const SkinnyArguments& a, const Tile& tile, int rank,
-                                               const char* sums) {
+__device__ __forceinline__ BatchItem item_of(const SkinnyArguments& a, const Tile& tile, int tile_outputs,
+                                             int rank, int i) {
+  const SkinnyLinear& linear = a.linear;
+  const int64_t outputs = linear.parts[tile.part].outputs;
+  const int source = i / (T::kFours * kWarp);
+  const int lane = i % kWarp;
+  BatchItem item;
+  item.output = source * kHalfOutputs + rank * kPieceRows + lane / 4;
+  item.first_row = i / kWarp % T::kFours * 16 + lane % 4 * 2;
+  item.is_wanted = i < (linear.epilogue.gated ? T::kItems / 2 : T::kItems) && item.output < tile_outputs &&
+                   tile.first_output + item.output < outputs;
+  if (!item.is_wanted) return item;
+#pragma unroll
+  for (int r = 0; r < 4; ++r) {
+    const int row = item.row(r);
+    if (row >= linear.rows) continue;
+    if (linear.row_scales != nullptr) item.scales[r] = linear.row_scales[row];
+    if (linear.epilogue.residual != nullptr)
+      item.residual[r] = linear.epilogue.residual[row * outputs + tile.first_output + item.output];
+  }
+  return item;
+}
+
+/// Finishes and writes it.
+template <class T>
+__device__ __forceinline__ void finish_item(const SkinnyArguments& a, const Tile& tile, const BatchItem& item,
+                                            const char* sums, int i) {
+  if (!item.is_wanted) return;
   const SkinnyLinear& linear = a.linear;
   const bool gated = linear.epilogue.gated;
   constexpr int kSourceFours = T::kFours * kWarp;
-  const int sources = gated ? T::kGroups : T::kSources;
-  for (int i = static_cast<int>(threadIdx.x); i < sources * kSourceFours; i += T::kMultiplying) {
-    const int source = i / kSourceFours;
-    const int four = i % kSourceFours;
-    const int lane = four % kWarp;
-    const int output = source * kHalfOutputs + rank * kPieceRows + lane / 4;
-    const int first_row = four / kWarp * 16 + lane % 4 * 2;
-    if (first_row >= linear.rows || tile.first_output + output >= linear.parts[tile.part].outputs) continue;
-    const float4 sum = add_groups<T>(sums, gated ? 2 * source * kSourceFours + four : i);
-    const float4 up = gated ? add_groups<T>(sums, (2 * source + 1) * kSourceFours + four) : float4{};
-    const float low[4] = {sum.x, sum.y, sum.z, sum.w};
-    const float high[4] = {up.x, up.y, up.z, up.w};
+  const int four = i % kSourceFours;
+  const float4 sum = add_groups<T>(sums, gated ? 2 * (i - four) + four : i);
+  const float4 up = gated ? add_groups<T>(sums, 2 * (i - four) + kSourceFours + four) : float4{};
+  const float low[4] = {sum.x, sum.y, sum.z, sum.w};
+  const float high[4] = {up.x, up.y, up.z, up.w};
 #pragma unroll
-    for (int r = 0; r < 4; ++r) {
-      const int row = first_row + r % 2 + r / 2 * 8;
-      if (row >= linear.rows) break;
-      const float row_scale = linear.row_scales == nullptr ? 1.0F : linear.row_scales[row];
-      write_output(a, tile, output, row, row_scale, low[r], high[r]);
-    }
+  for (int r = 0; r < 4; ++r) {
+    if (item.row(r) < linear.rows)
+      write_output(a, tile, item.output, item.row(r), item.scales[r], low[r], high[r], item.residual[r]);
   }
 }
 
@@ -218,10 +255,9 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
       float sums[T::kColumns / 2] = {};
       const auto multiply_stage = [&](auto products) {
         wait_barrier(shared.full(stage), parity);
-        const uint32_t at = shared.stage(stage);
-        const uint64_t weights =
-            tile_descriptor(at + static_cast<uint32_t>(group * kGroupOutputs * kBatchDepth * 2));
-        const uint64_t rows = tile_descriptor(at + T::kWeightBytes);
+        const uint64_t weights = tile_descriptor(
+            shared.weights(stage) + static_cast<uint32_t>(group * kGroupOutputs * kBatchDepth * 2));
+        const uint64_t rows = tile_descriptor(shared.stage(stage));
         begin_products();
 #pragma unroll
         for (int product = 0; product < products.value; ++product)
@@ -230,7 +266,7 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
         commit_products();
         wait_for_products<0>();
         if (lane == 0) arrive(shared.free(stage));
-        stage = stage + 1 == T::kStages ? 0 : stage + 1;
+        stage = stage + 1 == a.heights.stages ? 0 : stage + 1;
         if (stage == 0) parity ^= 1;
       };
 #pragma unroll 1
@@ -241,17 +277,24 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
       for (int c = 0; c < T::kColumns / 2; ++c) total[c] = i == 0 ? sums[c] : total[c] + sums[c];
     }
 
+    const Tile place = tile_at(a.skinny, tile, a.heights.outputs);
+    const int thread = static_cast<int>(threadIdx.x);
+    BatchItem items[T::kItemsOfThread];
+#pragma unroll
+    for (int i = 0; i < T::kItemsOfThread; ++i)
+      items[i] = item_of<T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
     // Nobody sends before the receivers have begun, and have read what they had of the last tile.
     if (tile == first_tile) {
       wait_for_cluster();
     } else {
       wait_barrier_of_cluster(shared.sums_free(), tile_parity ^ 1);
     }
-    if (threadIdx.x == 0) expect_bytes(shared.sums_full(), T::kSumsBytes);
+    if (thread == 0) expect_bytes(shared.sums_full(), T::kSumsBytes);
     send_sums<T>(shared, rank, total);
     wait_barrier_of_cluster(shared.sums_full(), tile_parity);
-    finish_outputs<T>(a.skinny, tile_at(a.skinny, tile, T::kWeights / (linear.epilogue.gated ? 2 : 1)), rank,
-                      received);
+#pragma unroll
+    for (int i = 0; i < T::kItemsOfThread; ++i)
+      finish_item<T>(a.skinny, place, items[i], received, thread + i * T::kMultiplying);
     // Nobody asks after the last tile, and a block that has all its sums may end.
     if (tile + tile_stride < tiles) {
       __syncwarp();
@@ -263,20 +306,21 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
 #endif
 
 template <DType kType, class T>
-__global__ void __launch_bounds__(T::kThreads, T::kBlocks)
-    linear_batch(const __grid_constant__ BatchArguments a) {
+__global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_constant__ BatchArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  __shared__ uint64_t barriers[2 * T::kStages + 2];  // also what tells that there is code
+  __shared__ uint64_t barriers[2 * T::kMostStages + 2];  // also what tells that there is code
   extern __shared__ char dynamic[];
   const uint32_t dynamic_at = shared_address(dynamic);
+  // Sums last: of the last stage, too, warpgroups multiply what lies behind a low tile's weights.
   const uint32_t stages = (dynamic_at + 1023) & ~1023U;  // swizzles repeat there
-  const BatchShared<T> shared{.stages = stages,
-                              .sums = stages + T::kStages * T::kStageBytes,
-                              .barriers = shared_address(barriers)};
+  const BatchShared<T> shared{.sums = stages + T::kRingBytes,
+                              .stages = stages,
+                              .barriers = shared_address(barriers),
+                              .stage_bytes = a.heights.stage_bytes};
   const int rank = rank_in_cluster();
   begin_next_kernel();
   if (threadIdx.x == 0) {
-    for (int i = 0; i < T::kStages; ++i) {
+    for (int i = 0; i < a.heights.stages; ++i) {
       init_barrier(shared.full(i), 1);
       init_barrier(shared.free(i), T::kMultiplying / kWarp);
     }
