@@ -77,40 +77,27 @@ template <int kKept>
 __global__ void __launch_bounds__(kRowThreads) prepare_kept_rows(const __grid_constant__ RowPreparation p) {
   __shared__ RowPartials partials;
   begin_next_kernel();
+  KeptRow<kKept> kept;
+  kept.load_weights(p);
   wait_for_inputs();
   const int64_t row = blockIdx.x;
-  const float* x = p.x + row * p.in;
-  const int64_t first = static_cast<int64_t>(threadIdx.x) * 4;
-  float4 y[kKept];
-#pragma unroll
-  for (int i = 0; i < kKept; ++i) y[i] = load_row<true>(x, i * kRowStep + first, p.in);
-  reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
-#pragma unroll
-    for (int i = 0; i < kKept; ++i) f(i * kRowStep + first, y[i]);
-  });
-  const RowScale scale = scale_of_row(p, 0, partials);
-#pragma unroll
-  for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], i * kRowStep + first, scale);
+  kept.load(p, p.x + row * p.in);
+  kept.normalise(p, partials);
   float factor = 1;
   if (p.f16 != nullptr) {
-    float largest = 0;
-#pragma unroll
-    for (int i = 0; i < kKept; ++i) largest = fmaxf(largest, largest_of_four(y[i]));
-    largest = largest_of_warp(largest);
-    if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
-    __syncthreads();
-    const int exponent = f16_exponent(0, partials);
+    const int exponent = kept.exponent(partials);
     factor = power_of_two(exponent);
     if (threadIdx.x == 0) p.f16_scales[row] = power_of_two(-exponent);
   }
 #pragma unroll
   for (int i = 0; i < kKept; ++i) {
-    const int64_t column = i * kRowStep + first;
+    const int64_t column = kept.at(i);
     if (column >= p.pitch) continue;
     const int64_t at = row * p.pitch + column;
-    if (p.bf16 != nullptr) *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.bf16) + at) = as_bf16(y[i]);
+    if (p.bf16 != nullptr)
+      *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.bf16) + at) = as_bf16(kept.y[i]);
     if (p.f16 != nullptr)
-      *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.f16) + at) = as_f16(y[i], factor);
+      *reinterpret_cast<uint2*>(static_cast<uint16_t*>(p.f16) + at) = as_f16(kept.y[i], factor);
   }
 }
 

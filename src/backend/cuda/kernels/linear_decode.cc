@@ -9,6 +9,7 @@
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_job.h"
+#include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/rounded_rows.h"
 
 namespace ingot::cuda {
@@ -70,6 +71,7 @@ struct DecodeRows {
 
   RowPreparation prepared;
   bool is_needed = false;
+  bool are_prepared_by_product = false;
 };
 
 SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
@@ -83,7 +85,8 @@ SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
   return linear;
 }
 
-void run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
+/// The products with all that follows, but heads where it returns false.
+bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
   SkinnyLinear linear = skinny_of(rows, job.parts[0].dtype);
   linear.epilogue = job.epilogue;
   linear.part_count = job.output_count();
@@ -99,7 +102,14 @@ void run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& r
     linear.parts[0].up = job.parts[1].weight;
     linear.parts[0].up_bias = job.parts[1].bias;
   }
-  run_linear_skinny(cuda.gpu(), linear);
+  if (job.rows.rows != 1 || !has_linear_one_row(cuda.gpu(), job.rows.in)) {
+    run_linear_skinny(cuda.gpu(), linear);
+    return false;
+  }
+  const bool places = job.heads != nullptr && places_heads_of_one_row(*job.heads);
+  run_linear_one_row(cuda.gpu(), linear, rows.are_prepared_by_product ? rows.prepared : RowPreparation{},
+                     places ? *job.heads : LinearHeads{});
+  return places;
 }
 
 /// The sums of one part.
@@ -159,8 +169,14 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
       rows.is_needed = false;
     }
   }
-  if (rows.is_needed) run_row_preparation(gpu, rows.prepared);
-  if (one_launch) return run_one_launch(cuda_of(*backend), job, rows);
+  rows.are_prepared_by_product =
+      rows.is_needed && one_launch && job.rows.rows == 1 && prepares_one_row(gpu, job.rows.in);
+  if (rows.is_needed && !rows.are_prepared_by_product) run_row_preparation(gpu, rows.prepared);
+  if (one_launch) {
+    const bool is_all = run_one_launch(cuda_of(*backend), job, rows);
+    if (job.heads != nullptr && !is_all) run_linear_heads(gpu, *job.heads);
+    return;
+  }
   for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
     if (job.parts[i].outputs > 0) run_product(gpu, rows, job.parts[i], sums[i]);
   }
@@ -181,6 +197,7 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
     }
     run_linear_epilogue(gpu, finish);
   }
+  if (job.heads != nullptr) run_linear_heads(gpu, *job.heads);
 }
 
 std::optional<RoundedRows::Wanted> wanted_rounded_rows(const backend::Kernel& kernel, const Launch& launch) {
