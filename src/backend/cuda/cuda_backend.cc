@@ -191,25 +191,34 @@ std::span<const backend::Kernel> CudaBackend::kernels() const {
   return kernel_table();
 }
 
-void CudaBackend::enqueue(const backend::Slice& slice) {
+/// Copies between the device and the host, small ones from and to pinned memory together.
+void CudaBackend::enqueue_copies(std::span<const backend::Copy> copies, std::string_view what) {
   SmallCopies small;
   const auto flush = [&] {
     if (small.count > 0) run_small_copies(gpu_, small);
-    check(cudaGetLastError(), "copy of a step's inputs");
+    check(cudaGetLastError(), what);
     small.count = 0;
   };
-  const auto is_aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-  for (const backend::Copy& copy : slice.copies_in) {
+  const auto is_for_kernel = [](const void* data) {
+    cudaPointerAttributes attributes{};
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0 &&
+           cudaPointerGetAttributes(&attributes, data) == cudaSuccess &&
+           attributes.type != cudaMemoryTypeUnregistered;
+  };
+  for (const backend::Copy& copy : copies) {
     if (copy.bytes == 0) continue;
-    if (copy.bytes <= SmallCopies::kMostBytes && is_aligned(copy.to) && is_aligned(copy.from)) {
+    if (copy.bytes <= SmallCopies::kMostBytes && is_for_kernel(copy.to) && is_for_kernel(copy.from)) {
       small.items[small.count++] = {copy.to, copy.from, static_cast<uint32_t>(copy.bytes)};
       if (small.count == SmallCopies::kMost) flush();
     } else {
-      check(cudaMemcpyAsync(copy.to, copy.from, copy.bytes, cudaMemcpyDefault, stream_.get()),
-            "copy of a step's inputs");
+      check(cudaMemcpyAsync(copy.to, copy.from, copy.bytes, cudaMemcpyDefault, stream_.get()), what);
     }
   }
   flush();
+}
+
+void CudaBackend::enqueue(const backend::Slice& slice) {
+  enqueue_copies(slice.copies_in, "copy of a step's inputs");
   rounded_rows_->forget();
   for (size_t i = 0; i < slice.launches.size(); ++i) {
     const bool is_last = i + 1 == slice.launches.size();
@@ -219,11 +228,7 @@ void CudaBackend::enqueue(const backend::Slice& slice) {
     check(cudaGetLastError(), slice.kernels[i]->name);
   }
   rounded_rows_->forget();
-  for (const backend::Copy& copy : slice.copies_out) {
-    if (copy.bytes == 0) continue;
-    check(cudaMemcpyAsync(copy.to, copy.from, copy.bytes, cudaMemcpyDefault, stream_.get()),
-          "copy of a step's outputs");
-  }
+  enqueue_copies(slice.copies_out, "copy of a step's outputs");
 }
 
 /// Runs what may throw, and finds out whether the device is lost where it does: an error may tell what an

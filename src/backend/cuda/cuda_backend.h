@@ -65,6 +65,7 @@ class CudaBackend final : public backend::Backend {
   void require_alive() const;
   /// Throws for a status that is no success; marks the device lost where CUDA says it is.
   void check(cudaError_t status, std::string_view what);
+  void enqueue_copies(std::span<const backend::Copy> copies, std::string_view what);
   void enqueue(const backend::Slice& slice);
   template <class F>
   auto guarded(const F& run);

@@ -82,21 +82,25 @@ __device__ inline float normalised(float x, const RowScale& scale, float weight,
   return __fmaf_rn(__fmul_rn(offset, scale.scale), weight, bias);
 }
 
-/// Values i … i + 3 of a row, `x`, after its norm; zeros beyond its end.
+/// Values i … i + 3 of a row, `x`, after its norm, whose weights these are; zeros beyond its end.
 template <bool kFours>
-__device__ inline float4 normalised_four(const RowPreparation& p, const float4& x, int64_t i,
-                                         const RowScale& scale) {
+__device__ inline float4 normalised_four(const RowPreparation& p, const float4& x, const float4& weight,
+                                         int64_t i, const RowScale& scale) {
   if (p.norm == LinearNorm::none) return x;
-  const float4 w = load_parameters<kFours>(p.norm_weight, i, p.in);
   float4 b = {0, 0, 0, 0};
   if (p.norm == LinearNorm::layer) b = load_parameters<kFours>(p.norm_bias, i, p.in);
-  return {normalised(x.x, scale, w.x, b.x, p.norm), normalised(x.y, scale, w.y, b.y, p.norm),
-          normalised(x.z, scale, w.z, b.z, p.norm), normalised(x.w, scale, w.w, b.w, p.norm)};
+  return {normalised(x.x, scale, weight.x, b.x, p.norm), normalised(x.y, scale, weight.y, b.y, p.norm),
+          normalised(x.z, scale, weight.z, b.z, p.norm), normalised(x.w, scale, weight.w, b.w, p.norm)};
+}
+template <bool kFours>
+__device__ inline float4 norm_weights(const RowPreparation& p, int64_t i) {
+  if (p.norm == LinearNorm::none) return {1, 1, 1, 1};
+  return load_parameters<kFours>(p.norm_weight, i, p.in);
 }
 template <bool kFours>
 __device__ inline float4 normalised_four(const RowPreparation& p, const float* row, int64_t i,
                                          const RowScale& scale) {
-  return normalised_four<kFours>(p, load_row<kFours>(row, i, p.in), i, scale);
+  return normalised_four<kFours>(p, load_row<kFours>(row, i, p.in), norm_weights<kFours>(p, i), i, scale);
 }
 
 __device__ inline float largest_of_four(const float4& y) {
@@ -220,6 +224,46 @@ __device__ inline float power_of_two(int exponent) {
   return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
 }
 
+/// A row of at most kKept * kRowStep values, a multiple of four, that a block reads once and keeps in
+/// registers: zeros beyond its end.
+template <int kKept>
+struct KeptRow {
+  float4 y[kKept];
+  float4 weight[kKept];  // of the norm
+
+  /// This thread's first value of its fours number i.
+  static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
+  /// May run before the row is there.
+  __device__ void load_weights(const RowPreparation& p) {
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) weight[i] = norm_weights<true>(p, at(i));
+  }
+  __device__ void load(const RowPreparation& p, const float* x) {
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) y[i] = load_row<true>(x, at(i), p.in);
+  }
+  /// Has barriers where there is a norm.
+  __device__ void normalise(const RowPreparation& p, RowPartials& partials) {
+    reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
+#pragma unroll
+      for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
+    });
+    const RowScale scale = scale_of_row(p, 0, partials);
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
+  }
+  /// f16_exponent() of what it is now. Has a barrier.
+  __device__ int exponent(RowPartials& partials) const {
+    float largest = 0;
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) largest = fmaxf(largest, largest_of_four(y[i]));
+    largest = largest_of_warp(largest);
+    if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
+    __syncthreads();
+    return f16_exponent(0, partials);
+  }
+};
+
 __device__ inline unsigned bits_of(__nv_bfloat162 pair) {
   return *reinterpret_cast<const unsigned*>(&pair);
 }
@@ -233,6 +277,33 @@ __device__ inline uint2 as_bf16(const float4& y) {
 __device__ inline uint2 as_f16(const float4& y, float factor) {
   return {bits_of(__floats2half2_rn(y.x * factor, y.y * factor)),
           bits_of(__floats2half2_rn(y.z * factor, y.w * factor))};
+}
+
+/// Four of 32 values rounded to integers, with the scale of the 32 and the scale times their sum.
+struct Int8Four {
+  char4 values;
+  float scale;
+  float sum;
+};
+/// Of the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
+__device__ inline Int8Four as_int8(const float4& y) {
+  float largest = largest_of_four(y);
+  float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
+  for (int lanes = 4; lanes > 0; lanes /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
+    not_finite += __shfl_xor_sync(0xffffffffU, not_finite, lanes);
+  }
+  const bool is_zero = largest < 0x1p-100F;  // below it, 127 / largest would be infinite
+  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + not_finite;
+  const float inverse = is_zero ? 0.0F : __fdiv_rn(127.0F, largest);
+  const int q[4] = {__float2int_rn(y.x * inverse), __float2int_rn(y.y * inverse),
+                    __float2int_rn(y.z * inverse), __float2int_rn(y.w * inverse)};
+  int sum = (q[0] + q[1]) + (q[2] + q[3]);
+  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lanes);
+  return {{static_cast<signed char>(q[0]), static_cast<signed char>(q[1]), static_cast<signed char>(q[2]),
+           static_cast<signed char>(q[3])},
+          scale,
+          scale * static_cast<float>(sum)};
 }
 
 }  // namespace ingot::cuda

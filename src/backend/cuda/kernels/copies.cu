@@ -1,5 +1,7 @@
 #include "backend/cuda/kernels/copies.h"
 
+#include "backend/cuda/kernels/linear_overlap.cuh"
+
 namespace ingot::cuda {
 namespace {
 
@@ -7,7 +9,8 @@ constexpr int kThreads = 256;
 constexpr uint32_t kPartBytes = kThreads * 16;
 
 /// Grid: (parts of the longest copy, copies).
-__global__ void copy_small(const SmallCopies copies) {
+__global__ void copy_small(const __grid_constant__ SmallCopies copies) {
+  wait_for_inputs();  // and lets nobody begin before it is done (linear_overlap.cuh)
   const SmallCopies::Item item = copies.items[blockIdx.y];
   const uint32_t first = blockIdx.x * kPartBytes + threadIdx.x * 16;
   if (first >= item.bytes) return;
@@ -28,8 +31,11 @@ void run_small_copies(const Gpu& gpu, const SmallCopies& copies) {
     if (copies.items[i].bytes > longest) longest = copies.items[i].bytes;
   }
   if (longest == 0) return;
-  const dim3 grid((longest + kPartBytes - 1) / kPartBytes, static_cast<unsigned>(copies.count));
-  copy_small<<<grid, kThreads, 0, gpu.stream>>>(copies);
+  launch_overlapped(gpu, copy_small,
+                    {.blocks = (longest + kPartBytes - 1) / kPartBytes,
+                     .blocks_y = static_cast<unsigned>(copies.count),
+                     .threads = kThreads},
+                    copies);
 }
 
 }  // namespace ingot::cuda

@@ -1,5 +1,5 @@
-// Several small copies in one launch: a step's inputs, read by the device from pinned host memory. A copy
-// engine would take a microsecond or two for each.
+// Several small copies in one launch: a step's inputs, read by the device from pinned host memory, and its
+// outputs, written there. A copy engine would take a microsecond or more for each.
 #pragma once
 
 #include "backend/cuda/kernels/gpu.h"

@@ -1,5 +1,6 @@
 #include "backend/cuda/kernels/embedding.h"
 
+#include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/values.cuh"
 
 namespace ingot::cuda {
@@ -20,7 +21,10 @@ __device__ Values<kVector> decode_blocks(const Block* table, int64_t row, int64_
 
 /// A block has kThreads times kVector columns of one row.
 template <int kVector>
-__global__ void __launch_bounds__(kThreads) embedding_kernel(Embedding embedding, unsigned pieces) {
+__global__ void __launch_bounds__(kThreads)
+    embedding_kernel(const Embedding embedding, const unsigned pieces) {
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t r = blockIdx.x / pieces;
   const int64_t column = (int64_t{blockIdx.x % pieces} * kThreads + threadIdx.x) * kVector;
   if (column >= embedding.width) return;
@@ -43,7 +47,8 @@ template <int kVector>
 void launch(const Gpu& gpu, const Embedding& embedding) {
   const auto pieces = static_cast<unsigned>(divide_up(embedding.width, kThreads * kVector));
   const auto blocks = static_cast<unsigned>(embedding.rows) * pieces;
-  embedding_kernel<kVector><<<blocks, kThreads, 0, gpu.stream>>>(embedding, pieces);
+  launch_overlapped(gpu, embedding_kernel<kVector>, {.blocks = blocks, .threads = kThreads}, embedding,
+                    pieces);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/kernels/activation_rows.h"
 #include "backend/cuda/kernels/linear_epilogue.h"
+#include "backend/cuda/kernels/linear_heads.h"
 #include "backend/cuda/kernels/linear_skinny.h"
 #include "graph/ops/linear_fused.h"
 #include "graph/ops/norm_prologue.h"
@@ -34,6 +35,7 @@ struct LinearJob {
   bool has_add = false;
   bool has_residual = false;
   LinearEpilogue epilogue = {};
+  const LinearHeads* heads = nullptr;  // of linear_qkv: what follows the products
 
   /// Products that end up in outputs of their own: one of a gated pair.
   int output_count() const { return epilogue.gated ? 1 : part_count; }

@@ -6,6 +6,8 @@
 // what comes after it comes after everything before it, too.
 #pragma once
 
+#include <type_traits>
+
 #include "backend/cuda/kernels/gpu.h"
 
 namespace ingot::cuda {
@@ -43,9 +45,9 @@ struct LaunchShape {
 };
 
 /// Launches a kernel that calls wait_for_inputs().
-template <class Arguments>
-void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), const LaunchShape& shape,
-                       const Arguments& arguments) {
+template <class... Arguments>
+void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments...), const LaunchShape& shape,
+                       const std::type_identity_t<Arguments>&... arguments) {
   cudaLaunchAttribute attributes[2] = {};
   unsigned count = 0;
   if (gpu.compute_capability >= 90) {
@@ -56,6 +58,10 @@ void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), const LaunchSh
     attributes[count].id = cudaLaunchAttributeClusterDimension;
     attributes[count++].val.clusterDim = {shape.cluster, 1, 1};
   }
+  // As much shared memory for all of these: a multiprocessor need not be set up anew, and so be empty,
+  // between a kernel and the next.
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                         cudaSharedmemCarveoutMaxShared));
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(shape.blocks, shape.blocks_y);
   config.blockDim = dim3(shape.threads);
@@ -63,7 +69,7 @@ void launch_overlapped(const Gpu& gpu, void (*kernel)(Arguments), const LaunchSh
   config.stream = gpu.stream;
   config.attrs = attributes;
   config.numAttrs = count;
-  static_cast<void>(cudaLaunchKernelEx(&config, kernel, arguments));
+  static_cast<void>(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
 }  // namespace ingot::cuda

@@ -226,6 +226,7 @@ void run_prefill_job(Backend* backend, const LinearJob& job, Workspace& workspac
       run_linear_epilogue(gpu, finish);
     }
   }
+  if (job.heads != nullptr) run_linear_heads(gpu, *job.heads);
 }
 
 size_t linear_prefill_workspace(const Backend& /*backend*/, const Launch& launch) {

@@ -1,5 +1,4 @@
-// linear_qkv: the products of queries, keys and values as one linear of three parts, then one kernel that
-// places the heads.
+// linear_qkv: the products of queries, keys and values as one linear of three parts, which the heads follow.
 #include "graph/ops/linear_qkv.h"
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/kernels.h"
@@ -83,9 +82,9 @@ QkvJob qkv_job(const Launch& launch, Workspace& workspace) {
 
 /// Runs the job, or, without a backend, only takes the workspace.
 void run_qkv(Backend* backend, const Launch& launch, Workspace& workspace, RunJob run_job) {
-  const QkvJob qkv = qkv_job(launch, workspace);
+  QkvJob qkv = qkv_job(launch, workspace);
+  qkv.linear.heads = &qkv.heads;
   run_job(backend, qkv.linear, workspace);
-  if (backend != nullptr) run_linear_heads(gpu_of(*backend), qkv.heads);
 }
 
 size_t workspace_of(const Launch& launch, RunJob run_job) {

@@ -4,6 +4,7 @@
 // kernel ahead, which may be the one that prepares the rows, has ended.
 #include "backend/cuda/kernels/linear_skinny.h"
 
+#include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_teams.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
@@ -200,6 +201,7 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 }  // namespace
 
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
+  if (linear.rows == 1 && has_linear_one_row(gpu, linear.in)) return run_linear_one_row(gpu, linear, {}, {});
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
   if (run_linear_teams(gpu, all) || run_linear_wide(gpu, all)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {

@@ -2,6 +2,8 @@
 // double precision, which costs nothing once a step.
 #include "backend/cuda/kernels/rope_table.h"
 
+#include "backend/cuda/kernels/linear_overlap.cuh"
+
 namespace ingot::cuda {
 namespace {
 
@@ -10,6 +12,8 @@ constexpr int kRows = 8;  // of a block, for which it reads the frequencies once
 
 __global__ void __launch_bounds__(kThreads) make_table(const __grid_constant__ RopeTable r) {
   __shared__ float frequencies[RopeTable::kMostPairs];
+  begin_next_kernel();
+  wait_for_inputs();
   for (int pair = static_cast<int>(threadIdx.x); pair < r.pairs; pair += kThreads)
     frequencies[pair] = r.frequencies[pair];
   __syncthreads();
@@ -32,7 +36,9 @@ __global__ void __launch_bounds__(kThreads) make_table(const __grid_constant__ R
 
 void run_rope_table(const Gpu& gpu, const RopeTable& table) {
   if (table.rows == 0 || table.pairs == 0) return;
-  make_table<<<static_cast<unsigned>(divide_up(table.rows, kRows)), kThreads, 0, gpu.stream>>>(table);
+  launch_overlapped(gpu, make_table,
+                    {.blocks = static_cast<unsigned>(divide_up(table.rows, kRows)), .threads = kThreads},
+                    table);
 }
 
 }  // namespace ingot::cuda

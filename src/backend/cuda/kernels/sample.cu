@@ -3,6 +3,7 @@
 // block, and whichever block of a row is the last to be done draws the token.
 #include "backend/cuda/kernels/sample.h"
 
+#include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/sample_search.cuh"
 #include "dtype/philox.h"
 
@@ -59,7 +60,9 @@ __device__ Best none() {
   return {negative_infinity(), 0x7fffffff};
 }
 
-__global__ void __launch_bounds__(kBestThreads) best_kernel(Sample sample, Workspace workspace) {
+__global__ void __launch_bounds__(kBestThreads) best_kernel(const Sample sample, const Workspace workspace) {
+  begin_next_kernel();
+  wait_for_inputs();
   const int64_t r = blockIdx.x / workspace.best_chunks;
   const int chunk = static_cast<int>(blockIdx.x % workspace.best_chunks);
   const int thread = static_cast<int>(threadIdx.x);
@@ -160,7 +163,10 @@ __device__ int draw_of_likeliest(const WeighedRow& row, const uint64_t* kept_wei
   return search.find(SampleBy::weight, drawn(row.row, all)).id;
 }
 
-__global__ void __launch_bounds__(kSampleThreads, 2) draw_kernel(Sample sample, Workspace workspace) {
+__global__ void __launch_bounds__(kSampleThreads, 2)
+    draw_kernel(const Sample sample, const Workspace workspace) {
+  begin_next_kernel();
+  wait_for_inputs();
   __shared__ SampleSearch::Shared shared;
   const int64_t r = blockIdx.x / workspace.draw_chunks;
   const int chunk = static_cast<int>(blockIdx.x % workspace.draw_chunks);
@@ -207,8 +213,8 @@ void run_sample(const Gpu& gpu, const Sample& sample) {
   const Workspace workspace = workspace_of(sample);
   const auto best_blocks = static_cast<unsigned>(sample.rows * workspace.best_chunks);
   const auto draw_blocks = static_cast<unsigned>(sample.rows * workspace.draw_chunks);
-  best_kernel<<<best_blocks, kBestThreads, 0, gpu.stream>>>(sample, workspace);
-  draw_kernel<<<draw_blocks, kSampleThreads, 0, gpu.stream>>>(sample, workspace);
+  launch_overlapped(gpu, best_kernel, {.blocks = best_blocks, .threads = kBestThreads}, sample, workspace);
+  launch_overlapped(gpu, draw_kernel, {.blocks = draw_blocks, .threads = kSampleThreads}, sample, workspace);
 }
 
 }  // namespace ingot::cuda

@@ -1,0 +1,267 @@
+// One row: a block of 16 warps computes tiles of a few outputs; each warp has its run of K, the same in every
+// tile. The whole row lies in shared memory, where the block has prepared it itself, if that was still to be
+// done. Weights come through a ring of shared memory that belongs to the warp and reaches across tiles.
+//
+// Where rows are short, a multiprocessor has two blocks, each with a share of the tiles: what one waits for
+// at the end of a tile, the other does not, and as soon as one is done, a block of the next kernel takes its
+// place and fills its ring. Where they are long, it has one with twice the ring. (One small block of each of
+// two kernels would not do: nothing keeps two of the same kernel from sharing a multiprocessor, while another
+// has none.)
+//
+// Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache: the
+// outputs of a tile are such that both of a pair are in it.
+#include "backend/cuda/kernels/linear_one_row.h"
+
+#include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/linear_tile_heads.cuh"
+#include "backend/cuda/kernels/linear_tiles.cuh"
+
+namespace ingot::cuda {
+namespace {
+
+constexpr int kThreads = kSlices * kWarp;
+constexpr int kBlocks = 2;       // of a multiprocessor, if rows are short
+constexpr int64_t kLong = 4096;  // values of a row that is long
+constexpr int kKept = 2;
+constexpr int64_t kMostPrepared = int64_t{kKept} * kRowStep;
+constexpr int64_t kMostValues = 16 * 1024;  // of a row
+
+struct OneRowArguments {
+  SkinnyArguments skinny;
+  RowPreparation row;  // x: null where the row is prepared
+  LinearHeads heads;   // of kernels that place them
+};
+
+/// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
+template <int kHalves, bool kDeep>
+struct Shape {
+  static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kDeep ? 2 : 1);
+  static constexpr int kStageBytes = kHalves * kPieceBytes;  // of a warp
+  static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
+  static constexpr int kPartials = 2 * kPieceRows;  // of a warp
+  static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
+};
+
+/// Writes this warp's run of the row, which the kernel ahead has prepared, to shared memory.
+__device__ void copy_slice(const SkinnyLinear& linear, const Slice& slice, char* to) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const auto* from = reinterpret_cast<const uint4*>(linear.x) + slice.begin * 4;
+  auto* place = reinterpret_cast<uint4*>(to) + slice.begin * 4;
+#pragma unroll 4
+  for (int i = lane; i < slice.steps * 4; i += kWarp) place[i] = from[i];
+  __syncwarp();
+}
+
+template <DType kType, int kHalves, bool kPlaces, bool kDeep>
+__global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
+    linear_one_row(const __grid_constant__ OneRowArguments a) {
+  using S = Shape<kHalves, kDeep>;
+  constexpr int kStages = S::kStages;
+  extern __shared__ uint4 shared[];
+  __shared__ RowPartials row_partials;
+  const SkinnyArguments& skinny = a.skinny;
+  const SkinnyLinear& linear = skinny.linear;
+  const bool gated = linear.epilogue.gated;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const Slice slice = slice_of(linear.in, warp);
+  const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
+  const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
+  const int tiles = skinny.first_tile[linear.part_count];
+  const int first_tile = static_cast<int>(blockIdx.x);
+
+  char* const dynamic = reinterpret_cast<char*>(shared);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
+  char* const row = dynamic + S::kFixedBytes;
+  const uint64_t policy = weights_policy(true);
+  const char* weights[kHalves];  // this lane's first values of the tile that is being read
+  const auto aim = [&](int tile_number) {
+    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    if constexpr (kPlaces) {
+      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h) {
+        const int64_t output =
+            head.first + head.value(h * kPieceRows + lane / 4, tile_outputs, a.heads.pairs);
+        weights[h] =
+            static_cast<const char*>(linear.parts[tile.part].weight) + (output * linear.in + begin) * 2;
+      }
+    } else {
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(skinny, tile, h, begin);
+    }
+  };
+  int reading_tile = slice.steps > 0 ? first_tile : tiles;
+  int reading_step = 0;
+  /// Asks for the weights of the next step, if there is one.
+  const auto read_weights = [&](int stage) {
+    if (reading_tile < tiles) {
+      const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const int64_t offset = int64_t{reading_step} * (kStep * 2);
+      const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h)
+        copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
+      if (++reading_step == slice.steps) {
+        reading_step = 0;
+        reading_tile += static_cast<int>(gridDim.x);
+        if (reading_tile < tiles) aim(reading_tile);
+      }
+    }
+    commit_copies();
+  };
+
+  begin_next_kernel();
+  // Nobody writes weights: the first are on their way before the inputs are there.
+  if (slice.steps > 0) aim(first_tile);
+#pragma unroll 1
+  for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  float row_scale = 1;
+  if (a.row.x == nullptr) {
+    wait_for_inputs();
+    copy_slice(linear, slice, row);
+    if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
+  } else {
+    KeptRow<kKept> kept;
+    kept.load_weights(a.row);
+    wait_for_inputs();
+    kept.load(a.row, a.row.x);
+    kept.normalise(a.row, row_partials);
+    float factor = 1;
+    if constexpr (kType == DType::f16) {
+      const int exponent = kept.exponent(row_partials);
+      factor = power_of_two(exponent);
+      row_scale = power_of_two(-exponent);
+    }
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      const int64_t at = kept.at(i);
+      if (at >= skinny.pitch) continue;
+      *reinterpret_cast<uint2*>(row + at * 2) =
+          kType == DType::bf16 ? as_bf16(kept.y[i]) : as_f16(kept.y[i], factor);
+    }
+    __syncthreads();
+  }
+
+  const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane % 4 * 16);
+  int stage = 0;
+  int turn = 0;
+  for (int tile_number = first_tile; tile_number < tiles;
+       tile_number += static_cast<int>(gridDim.x), turn ^= 1) {
+    float sums[4] = {};
+#pragma unroll 2
+    for (int step = 0; step < slice.steps; ++step) {
+      wait_for_copies<kStages - 2>();
+      read_weights(stage == 0 ? kStages - 1 : stage - 1);
+      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
+      const uint4 low = load_piece(from);
+      uint4 high = {};
+      if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
+      multiply_pieces<kType>(sums, low, high, input);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+
+    // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
+    // who read it.
+    float* set = partials + turn * (kSlices * S::kPartials);
+    if (lane % 4 == 0) {  // all columns are the one row
+      set[warp * S::kPartials + lane / 4] = sums[0];
+      if constexpr (kHalves == 2) set[warp * S::kPartials + kPieceRows + lane / 4] = sums[2];
+    }
+    __syncthreads();
+    const int output = static_cast<int>(threadIdx.x);
+    if (output >= (kPlaces ? kWarp : tile_outputs)) continue;
+    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    if constexpr (kPlaces) {
+      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
+      const int n = head.first + head.value(output % tile_outputs, tile_outputs, a.heads.pairs);
+      const float sum = sum_of_slices(set + output % tile_outputs, S::kPartials);
+      const float y = biased(sum, row_scale, linear.parts[tile.part].bias, n);
+      place_output(a.heads, head, output, tile_outputs, y);
+      continue;
+    }
+    if (tile.first_output + output >= linear.parts[tile.part].outputs) continue;
+    const float sum = sum_of_slices(set + output, S::kPartials);
+    const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
+    write_output(skinny, tile, output, 0, row_scale, sum, up);
+  }
+}
+
+template <bool kDeep>
+int blocks_of(const Gpu& gpu) {
+  return (kDeep ? 1 : kBlocks) * gpu.multiprocessors;
+}
+
+template <int kHalves, bool kDeep>
+int bytes_of(int64_t in) {
+  return Shape<kHalves, kDeep>::kFixedBytes + static_cast<int>(prepared_pitch(in)) * 2;
+}
+
+template <DType kType, int kHalves, bool kDeep>
+void launch(const Gpu& gpu, const OneRowArguments& arguments) {
+  const auto kernel = arguments.heads.heads > 0 ? linear_one_row<kType, kHalves, true, kDeep>
+                                                : linear_one_row<kType, kHalves, false, kDeep>;
+  const int bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in);
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         bytes_of<kHalves, kDeep>(kMostValues)));
+  const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
+  const int most = blocks_of<kDeep>(gpu);
+  const auto blocks = static_cast<unsigned>(tiles < most ? tiles : most);
+  launch_overlapped<OneRowArguments>(
+      gpu, kernel, {.blocks = blocks, .threads = kThreads, .shared_bytes = bytes}, arguments);
+}
+
+/// Outputs of the busiest block with tiles of so many.
+template <bool kDeep>
+int64_t busiest(const Gpu& gpu, SkinnyArguments& arguments, int outputs) {
+  return divide_up(count_tiles(arguments, outputs), blocks_of<kDeep>(gpu)) * outputs;
+}
+
+template <DType kType, bool kDeep>
+void run(const Gpu& gpu, OneRowArguments& arguments) {
+  SkinnyArguments& skinny = arguments.skinny;
+  const bool gated = skinny.linear.epilogue.gated;
+  const bool is_small = !gated && busiest<kDeep>(gpu, skinny, 8) < busiest<kDeep>(gpu, skinny, 16);
+  if (count_tiles(skinny, is_small || gated ? 8 : 16) == 0) return;
+  if (is_small) return launch<kType, 1, kDeep>(gpu, arguments);
+  launch<kType, 2, kDeep>(gpu, arguments);
+}
+
+template <DType kType>
+void run(const Gpu& gpu, OneRowArguments& arguments) {
+  if (arguments.skinny.linear.in >= kLong) return run<kType, true>(gpu, arguments);
+  run<kType, false>(gpu, arguments);
+}
+
+}  // namespace
+
+bool has_linear_one_row(const Gpu& gpu, int64_t in) {
+  constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
+  const int bytes = in >= kLong ? bytes_of<2, true>(in) : bytes_of<2, false>(in);
+  return in <= kMostValues && bytes + kOwnBytes <= gpu.shared_bytes_per_block;
+}
+
+bool prepares_one_row(const Gpu& gpu, int64_t in) {
+  return has_linear_one_row(gpu, in) && in <= kMostPrepared && in % 4 == 0;
+}
+
+bool places_heads_of_one_row(const LinearHeads& heads) {
+  const bool is_whole = heads.table == nullptr || 2 * heads.pairs == heads.head_dim;
+  return heads.q_norm.data == nullptr && is_whole && heads.head_dim % 16 == 0 && heads.heads > 0;
+}
+
+void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
+                        const LinearHeads& heads) {
+  OneRowArguments arguments{
+      .skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)}, .row = row, .heads = heads};
+  if (linear.dtype == DType::bf16) {
+    run<DType::bf16>(gpu, arguments);
+  } else {
+    run<DType::f16>(gpu, arguments);
+  }
+}
+
+}  // namespace ingot::cuda

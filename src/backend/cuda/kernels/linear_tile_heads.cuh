@@ -1,0 +1,60 @@
+// Heads of one row, tile by tile, by the kernel that multiplies them (linear_heads.cu does all else).
+#pragma once
+
+#include "backend/cuda/kernels/linear_heads.h"
+#include "backend/cuda/kernels/linear_tiles.cuh"
+
+namespace ingot::cuda {
+
+/// Where a tile's outputs lie in a head. All of a tile are of one head.
+struct TileOfHead {
+  int head;        // queries, then keys, then values
+  int first;       // of the part, of the head
+  int own;         // tile of the head
+  bool is_halves;  // pairs are half a head apart
+
+  /// The head's value that is output `o` of the tile.
+  __device__ int value(int o, int outputs, int64_t pairs) const {
+    if (!is_halves) return own * outputs + o;
+    const int half = outputs / 2;
+    return own * half + o % half + (o < half ? 0 : static_cast<int>(pairs));
+  }
+};
+__device__ inline TileOfHead tile_of_head(const LinearHeads& h, const Tile& tile, int outputs) {
+  const int dim = static_cast<int>(h.head_dim);
+  const int before = tile.part == 0 ? 0 : static_cast<int>(tile.part == 1 ? h.heads : h.heads + h.kv_heads);
+  const int in_part = tile.first_output / dim;
+  const int head = before + in_part;
+  return {head, in_part * dim, tile.first_output % dim / outputs,
+          h.table != nullptr && !h.is_interleaved && head < h.heads + h.kv_heads};
+}
+
+/// Rotates a tile's outputs, of which each of the first lanes has one, and writes them where they belong.
+/// Calls of whole warps. The arithmetic is that of linear_heads.cu.
+__device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile, int o, int outputs,
+                                    float y) {
+  const int value = tile.value(o, outputs, h.pairs);
+  const bool is_value = tile.head >= h.heads + h.kv_heads;
+  if (h.table != nullptr && !is_value) {
+    const int64_t pair = tile.is_halves ? value % h.pairs : value / 2;
+    const bool is_second = tile.is_halves ? o >= outputs / 2 : o % 2 != 0;
+    const float other = __shfl_xor_sync(0xffffffffU, y, tile.is_halves ? outputs / 2 : 1);
+    const float cosine = h.table[pair];
+    const float sine = h.table[h.pairs + pair];
+    y = is_second ? __fmaf_rn(y, cosine, __fmul_rn(other, sine))
+                  : __fmaf_rn(y, cosine, -__fmul_rn(other, sine));
+  }
+  if (o >= outputs) return;
+  if (tile.head < h.heads) {
+    h.q_out[tile.head * h.head_dim + value] = y;
+    return;
+  }
+  const int64_t slot = h.slots[0];
+  if (slot < 0 || slot >= h.pages * h.page_tokens) return;
+  const int64_t kv_head = tile.head - h.heads - (is_value ? h.kv_heads : 0);
+  const int64_t at =
+      ((slot / h.page_tokens * h.kv_heads + kv_head) * h.page_tokens + slot % h.page_tokens) * h.head_dim;
+  (is_value ? h.values : h.keys)[at + value] = y;
+}
+
+}  // namespace ingot::cuda
