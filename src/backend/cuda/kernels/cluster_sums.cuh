@@ -1,5 +1,5 @@
-// Sums that the blocks of a cluster send each other, straight into shared memory (PTX: st.async). A barrier of
-// the block that receives counts their bytes. Compute capability 9.0; shared memory is addressed by the 32
+// Sums that the blocks of a cluster send each other, straight into shared memory (PTX: st.async). A barrier
+// of the block that receives counts their bytes. Compute capability 9.0; shared memory is addressed by the 32
 // bits of its own window.
 #pragma once
 

@@ -27,8 +27,8 @@ inline constexpr int kBatchCluster = kSlices / kSliceGroup;
 inline constexpr int kBatchDepth = 64;  // values of a row in a stage: 128 bytes
 inline constexpr int kHalfOutputs = kGroupOutputs / 2;
 
-/// How a launch cuts up the weight rows. A tile may be lower than what the warpgroups multiply: what they have
-/// beyond it is not used.
+/// How a launch cuts up the weight rows. A tile may be lower than what the warpgroups multiply: what they
+/// have beyond it is not used.
 struct BatchHeights {
   int outputs;      // of a tile
   int rows;         // of weights that are copied for a tile
@@ -58,9 +58,12 @@ struct BatchTile {
   static constexpr int kItemsOfThread = (kItems + kMultiplying - 1) / kMultiplying;
   static constexpr int kRankBytes = kItems * 16;
   static constexpr int kSumsBytes = kBatchCluster * kRankBytes;
+  static constexpr int kBoxOfGroup = kGroupOutputs * kBatchDepth * 2;
   static constexpr int kMostStages = 24;
   static constexpr int kSharedBytes = (227 << 10) - 512;  // the barriers have the rest
-  static constexpr int kRingBytes = (kSharedBytes - kSumsBytes - 1024) / 1024 * 1024;
+  // Behind the ring lie the sums, and what warpgroups read behind a low tile's weights.
+  static constexpr int kBehindBytes = kSumsBytes < kBoxOfGroup ? kBoxOfGroup : kSumsBytes;
+  static constexpr int kRingBytes = (kSharedBytes - kBehindBytes - 1024) / 1024 * 1024;
 };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -191,7 +194,8 @@ struct BatchItem {
   __device__ int row(int r) const { return first_row + r % 2 + r / 2 * 8; }
 };
 
-/// What thread item i of this rank has to do, and what it needs to do it: asked for before the sums are there.
+/// What thread item i of this rank has to do, and what it needs to do it: asked for before the sums are
+/// there.
 template <class T>
 __device__ __forceinline__ BatchItem item_of(const SkinnyArguments& a, const Tile& tile, int tile_outputs,
                                              int rank, int i) {

@@ -23,30 +23,10 @@ __device__ inline void arrive_at_cluster() {
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
 }
-/// The same for a thread of whose writes nobody has to know.
-__device__ inline void arrive_having_read() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
-#endif
-}
 __device__ inline void wait_for_cluster() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 #endif
-}
-
-/// 16 bytes of the shared memory of the block of that rank, from where this block has `address`.
-__device__ inline float4 load_of_rank(uint32_t address, int rank) {
-  float4 four = {};
-#if __CUDA_ARCH__ >= 900
-  uint32_t remote;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(four.x), "=f"(four.y), "=f"(four.z), "=f"(four.w)
-               : "r"(remote)
-               : "memory");
-#endif
-  return four;
 }
 
 /// Both: what the cluster's threads wrote to shared memory before, all read after it.

@@ -30,8 +30,8 @@ __device__ inline float biased(float sum, float row_scale, const FloatRow& bias,
   return bias.data == nullptr ? y : __fadd_rn(y, load_float(bias, n));
 }
 
-/// What comes after the bias, but the residual. `at`: of the output in [rows, out]; `up`: the second factor, of
-/// gated ones.
+/// What comes after the bias, but the residual. `at`: of the output in [rows, out]; `up`: the second factor,
+/// of gated ones.
 __device__ inline float finished_factor(const LinearEpilogue& epilogue, float y, float up, int64_t n,
                                         int64_t at) {
   if (epilogue.add.data != nullptr) y = __fadd_rn(y, load_float(epilogue.add, epilogue.adds_rows ? at : n));

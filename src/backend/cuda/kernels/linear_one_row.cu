@@ -72,7 +72,9 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const int first_tile = static_cast<int>(blockIdx.x);
 
   char* const dynamic = reinterpret_cast<char*>(shared);
-  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes);
+  const uint32_t copied = ring + copied_place(lane);
+  const uint32_t loaded = ring + loaded_place(lane);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   char* const row = dynamic + S::kFixedBytes;
   const uint64_t policy = weights_policy(true);
@@ -98,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   /// Asks for the weights of the next step, if there is one.
   const auto read_weights = [&](int stage) {
     if (reading_tile < tiles) {
-      const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
       const int64_t offset = int64_t{reading_step} * (kStep * 2);
       const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
 #pragma unroll
@@ -145,7 +147,8 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     __syncthreads();
   }
 
-  const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane % 4 * 16);
+  // A piece whose rows are all the one row.
+  const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
   int stage = 0;
   int turn = 0;
   for (int tile_number = first_tile; tile_number < tiles;
@@ -154,8 +157,9 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
 #pragma unroll 2
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
+      __syncwarp();  // the copies of all lanes are there; the stage before is read
       read_weights(stage == 0 ? kStages - 1 : stage - 1);
-      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
       const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
       const uint4 low = load_piece(from);
       uint4 high = {};

@@ -4,11 +4,10 @@
 // kernel ahead, which may be the one that prepares the rows, has ended.
 #include "backend/cuda/kernels/linear_skinny.h"
 
+#include "backend/cuda/kernels/linear_batch.h"
 #include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/kernels/linear_overlap.cuh"
-#include "backend/cuda/kernels/linear_teams.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
-#include "backend/cuda/kernels/linear_wide.h"
 
 namespace ingot::cuda {
 namespace {
@@ -203,7 +202,7 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
   if (linear.rows == 1 && has_linear_one_row(gpu, linear.in)) return run_linear_one_row(gpu, linear, {}, {});
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
-  if (run_linear_teams(gpu, all) || run_linear_wide(gpu, all)) return;
+  if (run_linear_batch(gpu, all)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
     SkinnyArguments some = some_rows(all, first, kRingRows);
     some.is_read_once = linear.rows <= kRingRows;

@@ -54,7 +54,8 @@ __device__ __forceinline__ void copy_box_once(uint32_t to, const CUtensorMap& ma
       : "memory");
 }
 
-/// A box of a matrix to the blocks of a cluster that `blocks` has a bit for; each has its barrier at this address.
+/// A box of a matrix to the blocks of a cluster that `blocks` has a bit for; each has its barrier at this
+/// address.
 __device__ __forceinline__ void copy_box_to_all(uint32_t to, const CUtensorMap& map, uint32_t barrier, int k,
                                                 int row, uint16_t blocks) {
   asm volatile(

@@ -35,6 +35,7 @@ inline constexpr uint64_t kStepOfTile = 32 >> 4;
 
 #define INGOT_SUMS_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define INGOT_SUMS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define INGOT_SUMS_24 INGOT_SUMS_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
 #define INGOT_SUMS_32 \
   INGOT_SUMS_16       \
   ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -52,6 +53,7 @@ inline constexpr uint64_t kStepOfTile = 32 >> 4;
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
 #define INGOT_REGISTERS_16(d, i) INGOT_REGISTERS_8(d, i), INGOT_REGISTERS_8(d, i + 8)
+#define INGOT_REGISTERS_24(d, i) INGOT_REGISTERS_16(d, i), INGOT_REGISTERS_8(d, i + 16)
 #define INGOT_REGISTERS_32(d, i) INGOT_REGISTERS_16(d, i), INGOT_REGISTERS_16(d, i + 16)
 #define INGOT_REGISTERS_64(d, i) INGOT_REGISTERS_32(d, i), INGOT_REGISTERS_32(d, i + 32)
 #define INGOT_REGISTERS_128(d, i) INGOT_REGISTERS_64(d, i), INGOT_REGISTERS_64(d, i + 64)
@@ -84,6 +86,12 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
     } else {
       INGOT_PRODUCT(32, "f16", 16, 16, 17, 18);
     }
+  } else if constexpr (kColumns == 48) {
+    if constexpr (kIsBf16) {
+      INGOT_PRODUCT(48, "bf16", 24, 24, 25, 26);
+    } else {
+      INGOT_PRODUCT(48, "f16", 24, 24, 25, 26);
+    }
   } else if constexpr (kColumns == 64) {
     if constexpr (kIsBf16) {
       INGOT_PRODUCT(64, "bf16", 32, 32, 33, 34);
@@ -109,11 +117,13 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
 #undef INGOT_REGISTERS_128
 #undef INGOT_REGISTERS_64
 #undef INGOT_REGISTERS_32
+#undef INGOT_REGISTERS_24
 #undef INGOT_REGISTERS_16
 #undef INGOT_REGISTERS_8
 #undef INGOT_SUMS_128
 #undef INGOT_SUMS_64
 #undef INGOT_SUMS_32
+#undef INGOT_SUMS_24
 #undef INGOT_SUMS_16
 #undef INGOT_SUMS_8
 
