@@ -36,12 +36,13 @@ int tile_outputs(SkinnyArguments& arguments, int clusters) {
   if (!arguments.linear.epilogue.gated) {
     int outputs = 0;
     for (int i = 0; i < arguments.linear.part_count; ++i) outputs += arguments.linear.parts[i].outputs;
-    constexpr int kMost = kMostGroups * kGroupOutputs;
-    for (int rounds = static_cast<int>(divide_up(outputs, int64_t{clusters} * kMost));; ++rounds) {
-      const int least =
-          static_cast<int>(round_up(divide_up(outputs, int64_t{clusters} * rounds), kPieceRows));
-      for (int tile = least; tile <= kMost; tile += kPieceRows) {
-        if (count_tiles(arguments, tile) <= clusters * rounds) return tile;
+    for (int rounds = 1;; ++rounds) {
+      // Where many rows make the ring short, the tallest tiles are worth it only if they are all there is.
+      const int groups = arguments.linear.rows > 32 && rounds > 1 ? kMostGroups - 1 : kMostGroups;
+      int64_t tile = round_up(divide_up(outputs, int64_t{clusters} * rounds), kPieceRows);
+      for (; tile <= int64_t{groups} * kGroupOutputs; tile += kPieceRows) {
+        if (count_tiles(arguments, static_cast<int>(tile)) <= clusters * rounds)
+          return static_cast<int>(tile);
       }
     }
   }

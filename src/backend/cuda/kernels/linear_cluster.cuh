@@ -23,6 +23,12 @@ __device__ inline void arrive_at_cluster() {
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
 }
+/// The same for a thread of whose ordinary writes nobody has to know: it waits for none of them.
+__device__ inline void arrive_relaxed() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
+#endif
+}
 __device__ inline void wait_for_cluster() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.wait.acquire;" ::: "memory");

@@ -68,26 +68,16 @@ __device__ inline const char* weights_of_half(const SkinnyArguments& a, const Ti
          (row * a.linear.in + k) * 2;
 }
 
-/// Writes an output of a tile; `up` is the second factor's sum. `residual`: the output's, where there is one.
-__device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
-                                    float row_scale, float sum, float up_sum, float residual) {
-  const SkinnyPart& part = a.linear.parts[tile.part];
-  const LinearEpilogue& epilogue = a.linear.epilogue;
-  const int n = tile.first_output + output;
-  const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
-  const float up = epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
-  float y = finished_factor(epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
-  if (epilogue.residual != nullptr) y = __fadd_rn(residual, y);
-  part.out[at] = y;
-  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
-}
-
-/// The same, having read the residual.
+/// Writes an output of a tile; `up` is the second factor's sum.
 __device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
                                     float row_scale, float sum, float up_sum) {
-  const float* residual = a.linear.epilogue.residual;
-  const int64_t at = int64_t{row} * a.linear.parts[tile.part].outputs + tile.first_output + output;
-  write_output(a, tile, output, row, row_scale, sum, up_sum, residual == nullptr ? 0 : residual[at]);
+  const SkinnyPart& part = a.linear.parts[tile.part];
+  const int n = tile.first_output + output;
+  const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
+  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
+  const float y = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
+  part.out[at] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
 }
 
 }  // namespace ingot::cuda
