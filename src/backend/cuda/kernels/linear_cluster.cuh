@@ -35,6 +35,15 @@ __device__ inline void wait_for_cluster() {
 #endif
 }
 
+/// Writes to the shared memory of the block of that rank, which has begun, where this block has `address`.
+__device__ inline void store_to_rank(uint32_t address, int rank, float value) {
+#if __CUDA_ARCH__ >= 900
+  uint32_t remote;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(remote), "f"(value) : "memory");
+#endif
+}
+
 /// Both: what the cluster's threads wrote to shared memory before, all read after it.
 __device__ inline void synchronise_cluster() {
   arrive_at_cluster();
