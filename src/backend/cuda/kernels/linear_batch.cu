@@ -40,6 +40,11 @@ int tile_outputs(SkinnyArguments& arguments, int clusters) {
       // Where many rows make the ring short, the tallest tiles are worth it only if they are all there is.
       const int groups = arguments.linear.rows > 32 && rounds > 1 ? kMostGroups - 1 : kMostGroups;
       int64_t tile = round_up(divide_up(outputs, int64_t{clusters} * rounds), kPieceRows);
+      if (rounds == 1 && arguments.linear.rows <= 32) {
+        // A small one takes half of the clusters: the next kernel begins on the others.
+        constexpr int64_t kMost = 2 * kGroupOutputs;
+        tile = std::max(tile, std::min(kMost, round_up(divide_up(outputs, clusters / 2 + 1), kPieceRows)));
+      }
       for (; tile <= int64_t{groups} * kGroupOutputs; tile += kPieceRows) {
         if (count_tiles(arguments, static_cast<int>(tile)) <= clusters * rounds)
           return static_cast<int>(tile);
