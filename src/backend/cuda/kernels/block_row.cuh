@@ -24,13 +24,15 @@ struct BlockRowArguments {
   LinearHeads heads;  // of kernels that place them
   int row_bytes = 0;  // of the weights
   int chunks = 0;
-  int slices[kMostLinearParts] = {};  // of each part
+  int slice_bits[kMostLinearParts] = {};  // of each part: its slices are that power of two
 };
 
 /// Shared memory: the rings, the partial sums of two tiles in turn, the row.
-template <class Blocks>
+template <class Blocks, int kBlocks>
 struct BlockRowShape {
-  static constexpr int kRing = 4;  // chunks of a warp
+  static constexpr int kMostRingBytes = 184 << 10;  // where a multiprocessor has one block
+  static constexpr int kChunkBytes = kMostWarps * RowChunk<Blocks>::kBytes;
+  static constexpr int kRing = kBlocks == 2 ? 2 : kMostRingBytes / kChunkBytes < 4 ? 3 : 4;  // chunks of a warp
   static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
   static constexpr int kPartials = 2 * kWarpRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kMostWarps * kPartials * 4;
@@ -47,14 +49,26 @@ __device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks
     if (i >= p.in) return;
     *reinterpret_cast<char4*>(row.values + i) = four.values;
     if (i % kGroup != 0) return;
-    row.scales[i / kGroup] = {four.scale, 0};
-    if constexpr (Blocks::kNeedsSums) row.sums[i / kGroup] = {four.sum, 0};
+    OneRowBlocks<Blocks>::put(row.scales, row.sums, static_cast<int>(i / kGroup), four.scale, four.sum);
   };
   if (p.norm == LinearNorm::none || p.in > kKept * kRowStep) {
     wait_for_inputs();
     reduce_rows<true>(p, 0, 1, partials);
     const RowScale scale = scale_of_row(p, 0, partials);
-    for_fours(p.in, [&](int64_t i) { put(i, normalised_four<true>(p, p.x, i, scale)); });
+    constexpr int kAhead = 8;  // fours of a thread that it asks for before it uses them
+    for (int64_t begin = 0; begin < p.in; begin += kAhead * kRowStep) {
+      float4 y[kAhead];
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) y[i] = load_row<true>(p.x, begin + KeptRow<1>::at(i), p.in);
+        // One after the other by the same instructions, which nobody needs again.
+#pragma unroll 1
+      for (int64_t next = begin; next < min(p.in, begin + kAhead * kRowStep); next += kRowStep) {
+        const int64_t at = next + KeptRow<1>::at(0);
+        put(at, normalised_four<true>(p, y[0], norm_weights<true>(p, at), at, scale));
+#pragma unroll
+        for (int i = 1; i < kAhead; ++i) y[i - 1] = y[i];
+      }
+    }
   } else {
     KeptRow<kKept> kept;
     kept.load_weights(p);
@@ -66,10 +80,8 @@ __device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks
   }
   // Groups that the last chunk lacks.
   const int groups = row.chunks(p.in) * StageShape<Blocks>::kGroups;
-  for (int i = static_cast<int>(p.in / kGroup + threadIdx.x); i < groups; i += kBlockRowThreads) {
-    row.scales[i] = {0, 0};
-    if constexpr (Blocks::kNeedsSums) row.sums[i] = {0, 0};
-  }
+  for (int i = static_cast<int>(p.in / kGroup + threadIdx.x); i < groups; i += kBlockRowThreads)
+    OneRowBlocks<Blocks>::put(row.scales, row.sums, i, 0, 0);
   __syncthreads();
 }
 
@@ -79,9 +91,9 @@ struct TileRun {
   int end;
 };
 __device__ inline TileRun run_of_part(const SkinnyArguments& a, int part) {
-  const int64_t tiles = a.first_tile[a.linear.part_count];
-  const int begin = static_cast<int>(tiles * blockIdx.x / gridDim.x);
-  const int end = static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x);
+  const auto tiles = static_cast<unsigned>(a.first_tile[a.linear.part_count]);
+  const auto begin = static_cast<int>(tiles * blockIdx.x / gridDim.x);
+  const auto end = static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x);
   return {max(begin, a.first_tile[part]), min(end, a.first_tile[part + 1])};
 }
 
@@ -90,14 +102,14 @@ template <class Blocks, bool kPlaces>
 class ChunkWalk {
  public:
   __device__ explicit ChunkWalk(const BlockRowArguments& a)
-      : a_(a), chunk_copies_(a.row_bytes), groups_(static_cast<int>(a.skinny.linear.in / kGroup)) {
+      : a_(a), groups_(static_cast<int>(a.skinny.linear.in / kGroup)) {
     enter(0);
   }
   /// Begins to copy the next chunk, if there is one.
   __device__ void read(unsigned char* stage) {
     if (part_ < a_.skinny.linear.part_count) {
       const int groups = min(StageShape<Blocks>::kGroups, groups_ - chunk_ * StageShape<Blocks>::kGroups);
-      chunk_copies_.begin(tile_, apart_, rows_, chunk_, groups, stage);
+      RowChunk<Blocks>::begin(tile_, apart_, rows_, chunk_, groups, stage);
       if (++chunk_ == last_chunk_) next_rows();
     }
     commit_copies();
@@ -107,13 +119,14 @@ class ChunkWalk {
   __device__ void enter(int part) {
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
     for (part_ = part; part_ < a_.skinny.linear.part_count; ++part_) {
-      const int slices = a_.slices[part_];
+      const int bits = a_.slice_bits[part_];
       const TileRun run = run_of_part(a_.skinny, part_);
-      number_ = run.begin + warp / slices;
+      number_ = run.begin + (warp >> bits);
       end_ = run.end;
       if (number_ >= end_) continue;
-      first_chunk_ = a_.chunks * (warp % slices) / slices;
-      last_chunk_ = a_.chunks * (warp % slices + 1) / slices;
+      const int slice = warp & ((1 << bits) - 1);
+      first_chunk_ = a_.chunks * slice >> bits;
+      last_chunk_ = a_.chunks * (slice + 1) >> bits;
       is_up_ = false;
       return aim();
     }
@@ -124,7 +137,7 @@ class ChunkWalk {
       return aim();
     }
     is_up_ = false;
-    number_ += kMostWarps / a_.slices[part_];
+    number_ += kMostWarps >> a_.slice_bits[part_];
     if (number_ >= end_) return enter(part_ + 1);
     aim();
   }
@@ -133,20 +146,20 @@ class ChunkWalk {
     const int output = (number_ - a_.skinny.first_tile[part_]) * kWarpRows;
     int64_t first = output;
     rows_ = min(kWarpRows, part.outputs - output);
-    apart_ = 0;
+    apart_ = kWarpRows / 2 * a_.row_bytes;
     if constexpr (kPlaces) {
       const TileOfHead head = tile_of_head(a_.heads, {part_, output}, kWarpRows);
       if (head.is_halves) {
         first = head.first + head.own * (kWarpRows / 2);
-        apart_ = (a_.heads.pairs - kWarpRows / 2) * a_.row_bytes;
+        apart_ = a_.heads.pairs * a_.row_bytes;
       }
     }
-    tile_ = static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes;
+    tile_ = RowChunk<Blocks>::of_lane(
+        static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes, a_.row_bytes);
     chunk_ = first_chunk_;
   }
 
   const BlockRowArguments& a_;
-  const RowChunk<Blocks> chunk_copies_;
   const int groups_;  // of a row
   int part_;
   int number_;  // of the tile
@@ -155,14 +168,16 @@ class ChunkWalk {
   int first_chunk_;
   int last_chunk_;
   int chunk_;
-  const char* tile_;
+  const char* tile_;  // where its bytes of this lane begin
   int64_t apart_;
   int rows_;
 };
 
 /// A tile's sum of one output, of all slices, in the order of run_block_product().
-__device__ inline float sum_of_block_slices(const float* partials, int slices, int stride) {
-  const int together = slices / min(slices, kLastSlices);
+__device__ inline float sum_of_block_slices(const float* partials, int bits, int stride) {
+  static_assert(kLastSlices == 1 << 2);
+  const int slices = 1 << bits;
+  const int together = 1 << max(bits - 2, 0);
   float sum = 0;
   for (int next = 0; next < slices; next += together) {
     float slice = partials[next * stride];
@@ -172,10 +187,10 @@ __device__ inline float sum_of_block_slices(const float* partials, int slices, i
   return sum;
 }
 
-template <class Blocks, bool kPlaces>
-__global__ void __launch_bounds__(kBlockRowThreads, 1)
+template <class Blocks, bool kPlaces, int kBlocks>
+__global__ void __launch_bounds__(kBlockRowThreads, kBlocks)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
-  using S = BlockRowShape<Blocks>;
+  using S = BlockRowShape<Blocks, kBlocks>;
   using Chunk = RowChunk<Blocks>;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
@@ -200,20 +215,22 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   int turn = 0;
 #pragma unroll 1
   for (int part = 0; part < linear.part_count; ++part) {
-    const int slices = a.slices[part];
-    const int team = warp / slices;
-    const int first_chunk = a.chunks * (warp % slices) / slices;
-    const int last_chunk = a.chunks * (warp % slices + 1) / slices;
+    const int bits = a.slice_bits[part];
+    const int slices = 1 << bits;
+    const int team = warp >> bits;
+    const int slice = warp & (slices - 1);
+    const int first_chunk = a.chunks * slice >> bits;
+    const int last_chunk = a.chunks * (slice + 1) >> bits;
     const TileRun run = run_of_part(skinny, part);
     if (part > 0) __syncthreads();  // other teams than before
 #pragma unroll 1
-    for (int tile = run.begin + team; tile < run.end; tile += kMostWarps / slices, turn ^= 1) {
+    for (int tile = run.begin + team; tile < run.end; tile += kMostWarps >> bits, turn ^= 1) {
       // Two sets of partial sums in turn: nobody writes one before the whole team has passed the barrier
       // after those who read it.
       float* const set = partials + turn * (kMostWarps * S::kPartials);
 #pragma unroll 1
       for (int half = 0; half < halves; ++half) {
-        float sums[1][4] = {};
+        float sums[2] = {};
 #pragma unroll 1
         for (int chunk = first_chunk; chunk < last_chunk; ++chunk) {
           wait_for_copies<S::kRing - 2>();
@@ -226,7 +243,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
           const int left = static_cast<int>(linear.in / kGroup) - chunk * groups;
           const auto add = [&](int rest) {
             const RowPieces of = {{words + (at >> 2), rest}, {words + (at_8 >> 2), rest}};
-            Blocks::template add<false>(of, min(groups, left), row.of(chunk), sums);
+            OneRowBlocks<Blocks>::add(of, min(groups, left), row.of(chunk), sums);
           };
           if (Blocks::kChunkBytes % 4 == 0 || (at & 3) == 0) {
             add(0);
@@ -235,10 +252,10 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
           }
           stage = stage + 1 == S::kRing ? 0 : stage + 1;
         }
-        if (lane % 4 == 0) {  // all columns are the one row
+        if (lane % 4 == OneRowBlocks<Blocks>::kOwner) {
           float* const own = set + warp * S::kPartials + half * kWarpRows + lane / 4;
-          own[0] = sums[0][0];
-          own[kWarpRows / 2] = sums[0][2];
+          own[0] = sums[0];
+          own[kWarpRows / 2] = sums[1];
         }
       }
       if (slices == 1) {
@@ -246,10 +263,10 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         wait_for_team(1 + team, slices * kWarp);
       }
-      if (warp % slices != 0) continue;
+      if (slice != 0) continue;
       const int o = lane % kWarpRows;
       const float* const of_team = set + warp * S::kPartials + o;
-      const float sum = sum_of_block_slices(of_team, slices, S::kPartials);
+      const float sum = sum_of_block_slices(of_team, bits, S::kPartials);
       const int output = (tile - skinny.first_tile[part]) * kWarpRows;
       if constexpr (kPlaces) {
         const TileOfHead head = tile_of_head(a.heads, {part, output}, kWarpRows);
@@ -257,7 +274,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
         place_output(a.heads, head, lane, kWarpRows, biased(sum, 1, linear.parts[part].bias, n));
       } else {
         if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
-        const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, slices, S::kPartials) : 0;
+        const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
         write_output(skinny, {part, output}, lane, 0, 1, sum, up);
       }
     }

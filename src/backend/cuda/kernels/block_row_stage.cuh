@@ -3,25 +3,17 @@
 
 #include "backend/cuda/kernels/block_copies.cuh"
 #include "backend/cuda/kernels/block_layout.cuh"
-#include "backend/cuda/kernels/block_tiles.cuh"
+#include "backend/cuda/kernels/block_one_row.cuh"
 
 namespace ingot::cuda {
 
-/// A lane's part of the copies of a chunk; rows have whole multiples of 16 bytes.
+/// A lane's part of the copies of a chunk: of rows lane / 4 and lane / 4 + 8, every fourth 16 bytes. Rows
+/// have whole multiples of 16 bytes.
 template <class Blocks>
 class RowChunk {
  public:
   using Shape = StageShape<Blocks>;
   static constexpr int kBytes = kWarpRows * Shape::kRowBytes;
-
-  __device__ explicit RowChunk(int row_bytes) {
-#pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      from_[i] = copy / Shape::kCopies * row_bytes + copy % Shape::kCopies * 16;
-      to_[i] = copy / Shape::kCopies * Shape::kRowBytes + copy % Shape::kCopies * 16;
-    }
-  }
 
   /// How far into its place in the stage each row's piece of a chunk begins.
   static __device__ int shift(int chunk) {
@@ -29,29 +21,34 @@ class RowChunk {
     return chunk * Blocks::kChunkBytes & 15;
   }
 
-  /// Begins to copy a chunk of `groups` groups. `tile`: the first row's first byte; the rows from the ninth
-  /// on lie `apart` bytes further on than they would if all followed one another. `rows`: that there are.
-  __device__ void begin(const char* tile, int64_t apart, int rows, int chunk, int groups,
-                        unsigned char* stage) const {
-    const int bytes = groups * (Blocks::kChunkBytes / Shape::kGroups) + shift(chunk);
-    const char* from = tile + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
+  /// Where a lane's first bytes of a tile are; `tile`: the first row's first byte.
+  static __device__ const char* of_lane(const char* tile, int row_bytes) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    return tile + lane / 4 * row_bytes + lane % 4 * 16;
+  }
+  /// Begins to copy a chunk of `groups` groups. `first`: of_lane(); row lane / 4 + 8 lies `apart` bytes
+  /// further on; `rows`: that there are.
+  static __device__ void begin(const char* first, int64_t apart, int rows, int chunk, int groups,
+                               unsigned char* stage) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int left = groups * (Blocks::kChunkBytes / Shape::kGroups) + shift(chunk) - lane % 4 * 16;
+    const char* from = first + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
+    unsigned char* to = stage + lane / 4 * Shape::kRowBytes + lane % 4 * 16;
 #pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      const int row = copy / Shape::kCopies;
-      if (row < rows && copy % Shape::kCopies * 16 < bytes)
-        begin_copy_of_16(stage + to_[i], from + from_[i] + (row >= kWarpRows / 2 ? apart : 0));
+    for (int half = 0; half < 2; ++half) {
+      if (lane / 4 + half * (kWarpRows / 2) >= rows) continue;
+#pragma unroll
+      for (int i = 0; i < (Shape::kCopies + 3) / 4; ++i) {
+        if (i * 64 < left)
+          begin_copy_of_16(to + half * (kWarpRows / 2) * Shape::kRowBytes + i * 64,
+                           from + (half == 0 ? 0 : apart) + i * 64);
+      }
     }
   }
-
- private:
-  static constexpr int kOwn = (kWarpRows * Shape::kCopies + kWarp - 1) / kWarp;
-  int from_[kOwn];
-  int to_[kOwn];
 };
 
-/// The row in shared memory: integers, then a scale, and if the format needs it a sum, for each group; both
-/// are followed by something that nobody uses, since products read them as pairs.
+/// The row in shared memory: integers, then room for two floats for each group's scale, and as much for its
+/// sum if the format needs it (OneRowBlocks::put()).
 template <class Blocks>
 struct BlockRow {
   using Shape = StageShape<Blocks>;
@@ -71,16 +68,8 @@ struct BlockRow {
         scales(reinterpret_cast<float2*>(memory + chunks(in) * Shape::kValues)),
         sums(scales + chunks(in) * Shape::kGroups) {}
 
-  /// What a lane reads of a chunk.
-  __device__ ChunkColumns<1> of(int chunk) const {
-    const int part = static_cast<int>(threadIdx.x) % 4;
-    ChunkColumns<1> x;
-    x.values[0] =
-        reinterpret_cast<const unsigned*>(values + chunk * Shape::kValues + part * Blocks::kPartBytes);
-    x.scales[0] = scales + chunk * Shape::kGroups;
-    x.sums[0] = reinterpret_cast<const float*>(sums + chunk * Shape::kGroups + part);
-    x.group_step = 1;
-    return x;
+  __device__ OneRowChunk of(int chunk) const {
+    return {values + chunk * Shape::kValues, scales + chunk * Shape::kGroups, sums + chunk * Shape::kGroups};
   }
 };
 
