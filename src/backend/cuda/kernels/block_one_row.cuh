@@ -18,7 +18,8 @@ struct OneRowChunk {
   const float2* sums;
 };
 
-/// Any format, by its columns. kOwner: which of the four lanes of a row has its sums.
+/// A format with no better way yet (q6_k), by its columns. kOwner: which of the four lanes of a row has its
+/// sums.
 template <class Blocks>
 struct OneRowBlocks {
   static constexpr int kOwner = 0;
@@ -39,6 +40,67 @@ struct OneRowBlocks {
     Blocks::template add<false>(of, groups, columns, four);
     sums[0] = four[0][0];
     sums[1] = four[0][2];
+  }
+};
+
+/// Takes the sums that a lane scales out of a group's products, the group of one of the lane's columns.
+__device__ inline void take_own(int group, const int4& products, int4& own) {
+  const int part = static_cast<int>(threadIdx.x) % 4;
+  if (group >= 2 && part != group / 2) return;
+  if (group % 2 == 0) {
+    own.x = products.x;
+    own.z = products.z;
+  } else {
+    own.y = products.y;
+    own.w = products.w;
+  }
+}
+
+template <class Codes>
+struct OneRowBlocks<BlocksOf32<Codes>> {
+  static constexpr int kGroups = Codes::kChunkGroups;
+  static constexpr int kLanes = kGroups / 2;  // of the four, that have sums to scale
+  static constexpr int kOwner = kLanes - 1;
+
+  static __device__ void put(float2* scales, float2* /*sums*/, int group, float scale, float /*sum*/) {
+    reinterpret_cast<float*>(scales + group / kGroups * kGroups)[group % kGroups] = scale;
+  }
+  static __device__ void add(const RowPieces& of, int groups, const OneRowChunk& x, float (&sums)[2]) {
+    constexpr int kBytes = static_cast<int>(sizeof(typename Codes::Block));
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int part = lane % 4;
+    const auto* column = reinterpret_cast<const unsigned*>(x.values + lane / 4 % kGroups * kGroup) + part;
+    const uint2 b = Codes::in_order(column[0], column[4]);
+    const int4 bias = Codes::bias(b);
+    const RowPiece own_part = {of.row.words + part, of.row.rest};
+    const RowPiece own_part_8 = {of.row_8.words + part, of.row_8.rest};
+    int4 own = {};
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      const Halves a = Codes::unpack(own_part, group * kBytes);
+      const Halves a_8 = Codes::unpack(own_part_8, group * kBytes);
+      take_own(group, Codes::multiply({{a.low, a_8.low, a.high, a_8.high}}, b, bias), own);
+    }
+    const int first = part % kLanes * 2;  // of this lane's two groups
+    const float2 scales = *reinterpret_cast<const float2*>(reinterpret_cast<const float*>(x.scales) + first);
+    const float dots[2][2] = {{static_cast<float>(own.x), static_cast<float>(own.y)},
+                              {static_cast<float>(own.z), static_cast<float>(own.w)}};
+    float factors[2][2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const RowPiece& row = i == 0 ? of.row : of.row_8;
+      factors[i][0] = first < groups ? __fmul_rn(Codes::scale(row, first * kBytes), scales.x) : 0;
+      factors[i][1] = first + 1 < groups ? __fmul_rn(Codes::scale(row, (first + 1) * kBytes), scales.y) : 0;
+    }
+#pragma unroll
+    for (int turn = 0; turn < kLanes; ++turn) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        sums[i] = turn == 0 ? __shfl_sync(0xffffffffU, sums[i], kOwner, 4)
+                            : __shfl_up_sync(0xffffffffU, sums[i], 1, 4);
+        sums[i] = __fmaf_rn(dots[i][1], factors[i][1], __fmaf_rn(dots[i][0], factors[i][0], sums[i]));
+      }
+    }
   }
 };
 
@@ -95,7 +157,8 @@ struct OneRowBlocks<BlocksOfQ4_K> {
           multiply_u8({{both.x & kLow, both_8.x & kLow, both.y & kLow, both_8.y & kLow}}, b.x, b.y, {});
       const int4 second =
           multiply_u8({{both.x & kHigh, both_8.x & kHigh, both.y & kHigh, both_8.y & kHigh}}, b.x, b.y, {});
-      if (pair == 0 || part == pair) own = {first.x, second.y, first.z, second.w};
+      take_own(2 * pair, first, own);
+      take_own(2 * pair + 1, second, own);
     }
     const int2 s = own_scales(head, part);
     const int2 s_8 = own_scales(head_8, part);

@@ -7,9 +7,6 @@
 #include "backend/cuda/kernels/block_row.cuh"
 
 namespace ingot::cuda {
-#ifdef INGOT_LAB
-extern int lab_blocks;
-#endif
 namespace {
 
 /// Calls f<Blocks>() for a type.
@@ -34,7 +31,7 @@ int64_t row_bytes_of(int64_t in) {
   return in / Blocks::Block::kElements * static_cast<int64_t>(sizeof(typename Blocks::Block));
 }
 
-template <class Blocks, int kBlocks>
+template <class Blocks>
 void run(const Gpu& gpu, BlockRowArguments& arguments) {
   const SkinnyLinear& linear = arguments.skinny.linear;
   const int tiles = count_tiles(arguments.skinny, kWarpRows);
@@ -45,10 +42,10 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
     arguments.slice_bits[i] = std::countr_zero(
         static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), arguments.chunks)));
   const auto kernel =
-      arguments.heads.heads > 0 ? multiply_block_row<Blocks, true, kBlocks> : multiply_block_row<Blocks, false, kBlocks>;
-  const int bytes = BlockRowShape<Blocks, kBlocks>::bytes(linear.in);
+      arguments.heads.heads > 0 ? multiply_block_row<Blocks, true> : multiply_block_row<Blocks, false>;
+  const int bytes = BlockRowShape<Blocks>::bytes(linear.in);
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors * kBlocks));
+  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
   launch_overlapped<BlockRowArguments>(
       gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
 }
@@ -60,18 +57,14 @@ bool has_block_row(const Gpu& gpu, DType dtype, int64_t in) {
   return with_blocks_of(dtype, [&]<class Blocks>() {
     constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
     return row_bytes_of<Blocks>(in) % 16 == 0 &&
-           BlockRowShape<Blocks, 1>::bytes(in) + kOwnBytes <= gpu.shared_bytes_per_block;
+           BlockRowShape<Blocks>::bytes(in) + kOwnBytes <= gpu.shared_bytes_per_block;
   });
 }
 
 void run_block_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
                    const LinearHeads& heads) {
   BlockRowArguments arguments{.skinny = {.linear = linear}, .row = row, .heads = heads};
-  with_blocks_of(linear.dtype, [&]<class Blocks>() {
-#ifdef INGOT_LAB
-    if (lab_blocks == 2 && BlockRowShape<Blocks, 2>::bytes(linear.in) + 4096 <= (114 << 10)) return run<Blocks, 2>(gpu, arguments);
-#endif
-    run<Blocks, 1>(gpu, arguments); });
+  with_blocks_of(linear.dtype, [&]<class Blocks>() { run<Blocks>(gpu, arguments); });
 }
 
 }  // namespace ingot::cuda

@@ -28,11 +28,12 @@ struct BlockRowArguments {
 };
 
 /// Shared memory: the rings, the partial sums of two tiles in turn, the row.
-template <class Blocks, int kBlocks>
+template <class Blocks>
 struct BlockRowShape {
-  static constexpr int kMostRingBytes = 184 << 10;  // where a multiprocessor has one block
-  static constexpr int kChunkBytes = kMostWarps * RowChunk<Blocks>::kBytes;
-  static constexpr int kRing = kBlocks == 2 ? 2 : kMostRingBytes / kChunkBytes < 4 ? 3 : 4;  // chunks of a warp
+  static constexpr int kMostRingBytes = 184 << 10;
+  static constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
+  static constexpr int kRing = kMostChunks < 4 ? kMostChunks : 4;  // chunks of a warp
+  static_assert(kRing >= 2);
   static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
   static constexpr int kPartials = 2 * kWarpRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kMostWarps * kPartials * 4;
@@ -102,14 +103,14 @@ template <class Blocks, bool kPlaces>
 class ChunkWalk {
  public:
   __device__ explicit ChunkWalk(const BlockRowArguments& a)
-      : a_(a), groups_(static_cast<int>(a.skinny.linear.in / kGroup)) {
+      : a_(a), chunk_copies_(a.row_bytes), groups_(static_cast<int>(a.skinny.linear.in / kGroup)) {
     enter(0);
   }
   /// Begins to copy the next chunk, if there is one.
   __device__ void read(unsigned char* stage) {
     if (part_ < a_.skinny.linear.part_count) {
       const int groups = min(StageShape<Blocks>::kGroups, groups_ - chunk_ * StageShape<Blocks>::kGroups);
-      RowChunk<Blocks>::begin(tile_, apart_, rows_, chunk_, groups, stage);
+      chunk_copies_.template begin<kPlaces>(tile_, apart_, rows_, chunk_, groups, stage);
       if (++chunk_ == last_chunk_) next_rows();
     }
     commit_copies();
@@ -146,20 +147,20 @@ class ChunkWalk {
     const int output = (number_ - a_.skinny.first_tile[part_]) * kWarpRows;
     int64_t first = output;
     rows_ = min(kWarpRows, part.outputs - output);
-    apart_ = kWarpRows / 2 * a_.row_bytes;
+    apart_ = 0;
     if constexpr (kPlaces) {
       const TileOfHead head = tile_of_head(a_.heads, {part_, output}, kWarpRows);
       if (head.is_halves) {
         first = head.first + head.own * (kWarpRows / 2);
-        apart_ = a_.heads.pairs * a_.row_bytes;
+        apart_ = (a_.heads.pairs - kWarpRows / 2) * a_.row_bytes;
       }
     }
-    tile_ = RowChunk<Blocks>::of_lane(
-        static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes, a_.row_bytes);
+    tile_ = static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes;
     chunk_ = first_chunk_;
   }
 
   const BlockRowArguments& a_;
+  const RowChunk<Blocks> chunk_copies_;
   const int groups_;  // of a row
   int part_;
   int number_;  // of the tile
@@ -168,29 +169,49 @@ class ChunkWalk {
   int first_chunk_;
   int last_chunk_;
   int chunk_;
-  const char* tile_;  // where its bytes of this lane begin
+  const char* tile_;
   int64_t apart_;
   int rows_;
 };
 
-/// A tile's sum of one output, of all slices, in the order of run_block_product().
-__device__ inline float sum_of_block_slices(const float* partials, int bits, int stride) {
-  static_assert(kLastSlices == 1 << 2);
-  const int slices = 1 << bits;
-  const int together = 1 << max(bits - 2, 0);
+/// A tile's sum of one output, of 2^kBits slices, in the order of run_block_product().
+template <int kBits>
+__device__ float sum_of_block_slices(const float* partials, int stride) {
+  constexpr int kSlices = 1 << kBits;
+  constexpr int kTogether = kSlices < kLastSlices ? 1 : kSlices / kLastSlices;
+  float slices[kSlices];
+#pragma unroll
+  for (int i = 0; i < kSlices; ++i) slices[i] = partials[i * stride];
   float sum = 0;
-  for (int next = 0; next < slices; next += together) {
-    float slice = partials[next * stride];
-    for (int j = 1; j < together; ++j) slice += partials[(next + j) * stride];
+#pragma unroll
+  for (int next = 0; next < kSlices; next += kTogether) {
+    float slice = slices[next];
+#pragma unroll
+    for (int j = 1; j < kTogether; ++j) slice += slices[next + j];
     sum = next == 0 ? slice : sum + slice;
   }
   return sum;
 }
+__device__ inline float sum_of_block_slices(const float* partials, int bits, int stride) {
+  switch (bits) {
+    case 0:
+      return sum_of_block_slices<0>(partials, stride);
+    case 1:
+      return sum_of_block_slices<1>(partials, stride);
+    case 2:
+      return sum_of_block_slices<2>(partials, stride);
+    case 3:
+      return sum_of_block_slices<3>(partials, stride);
+    default:
+      static_assert(kMostWarps == 1 << 4);
+      return sum_of_block_slices<4>(partials, stride);
+  }
+}
 
-template <class Blocks, bool kPlaces, int kBlocks>
-__global__ void __launch_bounds__(kBlockRowThreads, kBlocks)
+template <class Blocks, bool kPlaces>
+__global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
-  using S = BlockRowShape<Blocks, kBlocks>;
+  using S = BlockRowShape<Blocks>;
   using Chunk = RowChunk<Blocks>;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;

@@ -7,13 +7,21 @@
 
 namespace ingot::cuda {
 
-/// A lane's part of the copies of a chunk: of rows lane / 4 and lane / 4 + 8, every fourth 16 bytes. Rows
-/// have whole multiples of 16 bytes.
+/// A lane's part of the copies of a chunk; rows have whole multiples of 16 bytes. Neighbouring lanes have
+/// neighbouring bytes of a row, so that few sectors are asked for twice.
 template <class Blocks>
 class RowChunk {
  public:
   using Shape = StageShape<Blocks>;
   static constexpr int kBytes = kWarpRows * Shape::kRowBytes;
+
+  __device__ explicit RowChunk(int row_bytes) {
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      from_[i] = static_cast<unsigned>(row(i) * row_bytes + at(i));
+      to_[i] = row(i) * Shape::kRowBytes + at(i);
+    }
+  }
 
   /// How far into its place in the stage each row's piece of a chunk begins.
   static __device__ int shift(int chunk) {
@@ -21,30 +29,42 @@ class RowChunk {
     return chunk * Blocks::kChunkBytes & 15;
   }
 
-  /// Where a lane's first bytes of a tile are; `tile`: the first row's first byte.
-  static __device__ const char* of_lane(const char* tile, int row_bytes) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    return tile + lane / 4 * row_bytes + lane % 4 * 16;
-  }
-  /// Begins to copy a chunk of `groups` groups. `first`: of_lane(); row lane / 4 + 8 lies `apart` bytes
-  /// further on; `rows`: that there are.
-  static __device__ void begin(const char* first, int64_t apart, int rows, int chunk, int groups,
-                               unsigned char* stage) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const int left = groups * (Blocks::kChunkBytes / Shape::kGroups) + shift(chunk) - lane % 4 * 16;
-    const char* from = first + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
-    unsigned char* to = stage + lane / 4 * Shape::kRowBytes + lane % 4 * 16;
+  /// Begins to copy a chunk of `groups` groups. `tile`: the first row's first byte; kApart: the rows from the
+  /// ninth on lie `apart` bytes further on than they would if all followed one another. `rows`: that there
+  /// are.
+  template <bool kApart>
+  __device__ void begin(const char* tile, int64_t apart, int rows, int chunk, int groups,
+                        unsigned char* stage) const {
+    // All of it, where a block is a chunk and begins at a multiple of 16.
+    constexpr bool kIsWhole = Blocks::Block::kElements == Shape::kValues && Shape::kShift == 0;
+    const int bytes = groups * Blocks::kChunkBytes / Shape::kGroups + shift(chunk);
+    const char* from = tile + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
+    const auto copy = [&](int i, bool is_there) {
+      const bool is_of_row = (i + 1) * kWarp <= kWarpRows * Shape::kCopies || row(i) < kWarpRows;
+      if (is_there && is_of_row && (kIsWhole || at(i) < bytes))
+        begin_copy_of_16(stage + to_[i], from + from_[i] + (kApart && row(i) >= kWarpRows / 2 ? apart : 0));
+    };
+    if (rows >= kWarpRows) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      if (lane / 4 + half * (kWarpRows / 2) >= rows) continue;
+      for (int i = 0; i < kOwn; ++i) copy(i, true);
+    } else {
 #pragma unroll
-      for (int i = 0; i < (Shape::kCopies + 3) / 4; ++i) {
-        if (i * 64 < left)
-          begin_copy_of_16(to + half * (kWarpRows / 2) * Shape::kRowBytes + i * 64,
-                           from + (half == 0 ? 0 : apart) + i * 64);
-      }
+      for (int i = 0; i < kOwn; ++i) copy(i, row(i) < rows);
     }
   }
+
+ private:
+  static constexpr int kOwn = (kWarpRows * Shape::kCopies + kWarp - 1) / kWarp;
+
+  static __device__ int row(int i) {
+    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) / Shape::kCopies;
+  }
+  static __device__ int at(int i) {
+    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) % Shape::kCopies * 16;
+  }
+
+  unsigned from_[kOwn];
+  int to_[kOwn];
 };
 
 /// The row in shared memory: integers, then room for two floats for each group's scale, and as much for its
