@@ -109,11 +109,6 @@ SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
   return linear;
 }
 
-/// The heads, where the products' kernel is to place them.
-LinearHeads placed_heads(const LinearJob& job) {
-  return job.heads != nullptr && places_heads_of_one_row(*job.heads) ? *job.heads : LinearHeads{};
-}
-
 /// The products with all that follows, but heads where it returns false.
 bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
   SkinnyLinear linear = whole_linear(cuda, job);
@@ -124,9 +119,10 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& r
     run_linear_skinny(cuda.gpu(), linear);
     return false;
   }
-  const LinearHeads heads = placed_heads(job);
+  const bool places = job.heads != nullptr && places_heads_of_one_row(cuda.gpu(), *job.heads);
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
   run_linear_one_row(cuda.gpu(), linear, rows.are_prepared_by_product ? p : RowPreparation{}, heads);
-  return heads.heads > 0;
+  return places;
 }
 
 /// Whether a kernel may read its one row while it writes outputs: it does not write where the row lies.
@@ -154,7 +150,8 @@ bool is_block_row(const Gpu& gpu, const LinearJob& job) {
 /// A launch for each type of weights. Heads are left where it returns false.
 bool run_block_rows(CudaBackend& cuda, const LinearJob& job) {
   const SkinnyLinear all = whole_linear(cuda, job);
-  const LinearHeads heads = placed_heads(job);
+  const bool places = job.heads != nullptr && places_heads_of_block_row(*job.heads);
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
   for (DType dtype : {DType::q8_0, DType::q4_0, DType::q4_k, DType::q6_k, DType::mxfp4}) {
     SkinnyLinear some = all;
     some.dtype = dtype;
@@ -163,7 +160,7 @@ bool run_block_rows(CudaBackend& cuda, const LinearJob& job) {
     }
     run_block_row(cuda.gpu(), some, job.rows, heads);
   }
-  return heads.heads > 0;
+  return places;
 }
 
 /// The sums of one part.
