@@ -287,14 +287,13 @@ struct Int8Four {
 };
 /// Of the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
 __device__ inline Int8Four as_int8(const float4& y) {
-  float largest = largest_of_four(y);
-  float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
-  for (int lanes = 4; lanes > 0; lanes /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
-    not_finite += __shfl_xor_sync(0xffffffffU, not_finite, lanes);
-  }
+  // As integers, magnitudes have the same order, and what is not finite is above all others.
+  const auto magnitude = [](float value) { return __float_as_uint(value) & 0x7fffffffU; };
+  unsigned bits = max(max(magnitude(y.x), magnitude(y.y)), max(magnitude(y.z), magnitude(y.w)));
+  for (int lanes = 4; lanes > 0; lanes /= 2) bits = max(bits, __shfl_xor_sync(0xffffffffU, bits, lanes));
+  const float largest = __uint_as_float(bits);
   const bool is_zero = largest < 0x1p-100F;  // below it, 127 / largest would be infinite
-  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + not_finite;
+  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + largest * 0;  // NaN if not finite
   const float inverse = is_zero ? 0.0F : __fdiv_rn(127.0F, largest);
   const int q[4] = {__float2int_rn(y.x * inverse), __float2int_rn(y.y * inverse),
                     __float2int_rn(y.z * inverse), __float2int_rn(y.w * inverse)};

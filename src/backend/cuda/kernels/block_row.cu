@@ -1,5 +1,8 @@
 #include "backend/cuda/kernels/block_row.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.cuh"
 
@@ -36,12 +39,13 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
   arguments.row_bytes = static_cast<int>(row_bytes_of<Blocks>(linear.in));
   arguments.chunks = BlockRow<Blocks>::chunks(linear.in);
   for (int i = 0; i < linear.part_count; ++i)
-    arguments.slices[i] = slices_of(divide_up(linear.parts[i].outputs, kWarpRows), arguments.chunks);
+    arguments.slice_bits[i] = std::countr_zero(
+        static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), arguments.chunks)));
   const auto kernel =
       arguments.heads.heads > 0 ? multiply_block_row<Blocks, true> : multiply_block_row<Blocks, false>;
   const int bytes = BlockRowShape<Blocks>::bytes(linear.in);
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const auto blocks = static_cast<unsigned>(tiles < gpu.multiprocessors ? tiles : gpu.multiprocessors);
+  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
   launch_overlapped<BlockRowArguments>(
       gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
 }

@@ -24,13 +24,16 @@ struct BlockRowArguments {
   LinearHeads heads;  // of kernels that place them
   int row_bytes = 0;  // of the weights
   int chunks = 0;
-  int slices[kMostLinearParts] = {};  // of each part
+  int slice_bits[kMostLinearParts] = {};  // of each part: its slices are that power of two
 };
 
 /// Shared memory: the rings, the partial sums of two tiles in turn, the row.
 template <class Blocks>
 struct BlockRowShape {
-  static constexpr int kRing = 4;  // chunks of a warp
+  static constexpr int kMostRingBytes = 184 << 10;
+  static constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
+  static constexpr int kRing = kMostChunks < 4 ? kMostChunks : 4;  // chunks of a warp
+  static_assert(kRing >= 2);
   static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
   static constexpr int kPartials = 2 * kWarpRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kMostWarps * kPartials * 4;
@@ -47,14 +50,26 @@ __device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks
     if (i >= p.in) return;
     *reinterpret_cast<char4*>(row.values + i) = four.values;
     if (i % kGroup != 0) return;
-    row.scales[i / kGroup] = {four.scale, 0};
-    if constexpr (Blocks::kNeedsSums) row.sums[i / kGroup] = {four.sum, 0};
+    OneRowBlocks<Blocks>::put(row.scales, row.sums, static_cast<int>(i / kGroup), four.scale, four.sum);
   };
   if (p.norm == LinearNorm::none || p.in > kKept * kRowStep) {
     wait_for_inputs();
     reduce_rows<true>(p, 0, 1, partials);
     const RowScale scale = scale_of_row(p, 0, partials);
-    for_fours(p.in, [&](int64_t i) { put(i, normalised_four<true>(p, p.x, i, scale)); });
+    constexpr int kAhead = 8;  // fours of a thread that it asks for before it uses them
+    for (int64_t begin = 0; begin < p.in; begin += kAhead * kRowStep) {
+      float4 y[kAhead];
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) y[i] = load_row<true>(p.x, begin + KeptRow<1>::at(i), p.in);
+        // One after the other by the same instructions, which nobody needs again.
+#pragma unroll 1
+      for (int64_t next = begin; next < min(p.in, begin + kAhead * kRowStep); next += kRowStep) {
+        const int64_t at = next + KeptRow<1>::at(0);
+        put(at, normalised_four<true>(p, y[0], norm_weights<true>(p, at), at, scale));
+#pragma unroll
+        for (int i = 1; i < kAhead; ++i) y[i - 1] = y[i];
+      }
+    }
   } else {
     KeptRow<kKept> kept;
     kept.load_weights(p);
@@ -66,10 +81,8 @@ __device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks
   }
   // Groups that the last chunk lacks.
   const int groups = row.chunks(p.in) * StageShape<Blocks>::kGroups;
-  for (int i = static_cast<int>(p.in / kGroup + threadIdx.x); i < groups; i += kBlockRowThreads) {
-    row.scales[i] = {0, 0};
-    if constexpr (Blocks::kNeedsSums) row.sums[i] = {0, 0};
-  }
+  for (int i = static_cast<int>(p.in / kGroup + threadIdx.x); i < groups; i += kBlockRowThreads)
+    OneRowBlocks<Blocks>::put(row.scales, row.sums, i, 0, 0);
   __syncthreads();
 }
 
@@ -79,9 +92,9 @@ struct TileRun {
   int end;
 };
 __device__ inline TileRun run_of_part(const SkinnyArguments& a, int part) {
-  const int64_t tiles = a.first_tile[a.linear.part_count];
-  const int begin = static_cast<int>(tiles * blockIdx.x / gridDim.x);
-  const int end = static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x);
+  const auto tiles = static_cast<unsigned>(a.first_tile[a.linear.part_count]);
+  const auto begin = static_cast<int>(tiles * blockIdx.x / gridDim.x);
+  const auto end = static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x);
   return {max(begin, a.first_tile[part]), min(end, a.first_tile[part + 1])};
 }
 
@@ -97,7 +110,7 @@ class ChunkWalk {
   __device__ void read(unsigned char* stage) {
     if (part_ < a_.skinny.linear.part_count) {
       const int groups = min(StageShape<Blocks>::kGroups, groups_ - chunk_ * StageShape<Blocks>::kGroups);
-      chunk_copies_.begin(tile_, apart_, rows_, chunk_, groups, stage);
+      chunk_copies_.template begin<kPlaces>(tile_, apart_, rows_, chunk_, groups, stage);
       if (++chunk_ == last_chunk_) next_rows();
     }
     commit_copies();
@@ -107,13 +120,14 @@ class ChunkWalk {
   __device__ void enter(int part) {
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
     for (part_ = part; part_ < a_.skinny.linear.part_count; ++part_) {
-      const int slices = a_.slices[part_];
+      const int bits = a_.slice_bits[part_];
       const TileRun run = run_of_part(a_.skinny, part_);
-      number_ = run.begin + warp / slices;
+      number_ = run.begin + (warp >> bits);
       end_ = run.end;
       if (number_ >= end_) continue;
-      first_chunk_ = a_.chunks * (warp % slices) / slices;
-      last_chunk_ = a_.chunks * (warp % slices + 1) / slices;
+      const int slice = warp & ((1 << bits) - 1);
+      first_chunk_ = a_.chunks * slice >> bits;
+      last_chunk_ = a_.chunks * (slice + 1) >> bits;
       is_up_ = false;
       return aim();
     }
@@ -124,7 +138,7 @@ class ChunkWalk {
       return aim();
     }
     is_up_ = false;
-    number_ += kMostWarps / a_.slices[part_];
+    number_ += kMostWarps >> a_.slice_bits[part_];
     if (number_ >= end_) return enter(part_ + 1);
     aim();
   }
@@ -160,16 +174,38 @@ class ChunkWalk {
   int rows_;
 };
 
-/// A tile's sum of one output, of all slices, in the order of run_block_product().
-__device__ inline float sum_of_block_slices(const float* partials, int slices, int stride) {
-  const int together = slices / min(slices, kLastSlices);
+/// A tile's sum of one output, of 2^kBits slices, in the order of run_block_product().
+template <int kBits>
+__device__ float sum_of_block_slices(const float* partials, int stride) {
+  constexpr int kSlices = 1 << kBits;
+  constexpr int kTogether = kSlices < kLastSlices ? 1 : kSlices / kLastSlices;
+  float slices[kSlices];
+#pragma unroll
+  for (int i = 0; i < kSlices; ++i) slices[i] = partials[i * stride];
   float sum = 0;
-  for (int next = 0; next < slices; next += together) {
-    float slice = partials[next * stride];
-    for (int j = 1; j < together; ++j) slice += partials[(next + j) * stride];
+#pragma unroll
+  for (int next = 0; next < kSlices; next += kTogether) {
+    float slice = slices[next];
+#pragma unroll
+    for (int j = 1; j < kTogether; ++j) slice += slices[next + j];
     sum = next == 0 ? slice : sum + slice;
   }
   return sum;
+}
+__device__ inline float sum_of_block_slices(const float* partials, int bits, int stride) {
+  switch (bits) {
+    case 0:
+      return sum_of_block_slices<0>(partials, stride);
+    case 1:
+      return sum_of_block_slices<1>(partials, stride);
+    case 2:
+      return sum_of_block_slices<2>(partials, stride);
+    case 3:
+      return sum_of_block_slices<3>(partials, stride);
+    default:
+      static_assert(kMostWarps == 1 << 4);
+      return sum_of_block_slices<4>(partials, stride);
+  }
 }
 
 template <class Blocks, bool kPlaces>
@@ -200,20 +236,22 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   int turn = 0;
 #pragma unroll 1
   for (int part = 0; part < linear.part_count; ++part) {
-    const int slices = a.slices[part];
-    const int team = warp / slices;
-    const int first_chunk = a.chunks * (warp % slices) / slices;
-    const int last_chunk = a.chunks * (warp % slices + 1) / slices;
+    const int bits = a.slice_bits[part];
+    const int slices = 1 << bits;
+    const int team = warp >> bits;
+    const int slice = warp & (slices - 1);
+    const int first_chunk = a.chunks * slice >> bits;
+    const int last_chunk = a.chunks * (slice + 1) >> bits;
     const TileRun run = run_of_part(skinny, part);
     if (part > 0) __syncthreads();  // other teams than before
 #pragma unroll 1
-    for (int tile = run.begin + team; tile < run.end; tile += kMostWarps / slices, turn ^= 1) {
+    for (int tile = run.begin + team; tile < run.end; tile += kMostWarps >> bits, turn ^= 1) {
       // Two sets of partial sums in turn: nobody writes one before the whole team has passed the barrier
       // after those who read it.
       float* const set = partials + turn * (kMostWarps * S::kPartials);
 #pragma unroll 1
       for (int half = 0; half < halves; ++half) {
-        float sums[1][4] = {};
+        float sums[2] = {};
 #pragma unroll 1
         for (int chunk = first_chunk; chunk < last_chunk; ++chunk) {
           wait_for_copies<S::kRing - 2>();
@@ -226,7 +264,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
           const int left = static_cast<int>(linear.in / kGroup) - chunk * groups;
           const auto add = [&](int rest) {
             const RowPieces of = {{words + (at >> 2), rest}, {words + (at_8 >> 2), rest}};
-            Blocks::template add<false>(of, min(groups, left), row.of(chunk), sums);
+            OneRowBlocks<Blocks>::add(of, min(groups, left), row.of(chunk), sums);
           };
           if (Blocks::kChunkBytes % 4 == 0 || (at & 3) == 0) {
             add(0);
@@ -235,10 +273,10 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
           }
           stage = stage + 1 == S::kRing ? 0 : stage + 1;
         }
-        if (lane % 4 == 0) {  // all columns are the one row
+        if (lane % 4 == OneRowBlocks<Blocks>::kOwner) {
           float* const own = set + warp * S::kPartials + half * kWarpRows + lane / 4;
-          own[0] = sums[0][0];
-          own[kWarpRows / 2] = sums[0][2];
+          own[0] = sums[0];
+          own[kWarpRows / 2] = sums[1];
         }
       }
       if (slices == 1) {
@@ -246,10 +284,10 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         wait_for_team(1 + team, slices * kWarp);
       }
-      if (warp % slices != 0) continue;
+      if (slice != 0) continue;
       const int o = lane % kWarpRows;
       const float* const of_team = set + warp * S::kPartials + o;
-      const float sum = sum_of_block_slices(of_team, slices, S::kPartials);
+      const float sum = sum_of_block_slices(of_team, bits, S::kPartials);
       const int output = (tile - skinny.first_tile[part]) * kWarpRows;
       if constexpr (kPlaces) {
         const TileOfHead head = tile_of_head(a.heads, {part, output}, kWarpRows);
@@ -257,7 +295,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
         place_output(a.heads, head, lane, kWarpRows, biased(sum, 1, linear.parts[part].bias, n));
       } else {
         if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
-        const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, slices, S::kPartials) : 0;
+        const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
         write_output(skinny, {part, output}, lane, 0, 1, sum, up);
       }
     }

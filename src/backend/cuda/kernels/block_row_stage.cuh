@@ -3,11 +3,12 @@
 
 #include "backend/cuda/kernels/block_copies.cuh"
 #include "backend/cuda/kernels/block_layout.cuh"
-#include "backend/cuda/kernels/block_tiles.cuh"
+#include "backend/cuda/kernels/block_one_row.cuh"
 
 namespace ingot::cuda {
 
-/// A lane's part of the copies of a chunk; rows have whole multiples of 16 bytes.
+/// A lane's part of the copies of a chunk; rows have whole multiples of 16 bytes. Neighbouring lanes have
+/// neighbouring bytes of a row, so that few sectors are asked for twice.
 template <class Blocks>
 class RowChunk {
  public:
@@ -17,9 +18,8 @@ class RowChunk {
   __device__ explicit RowChunk(int row_bytes) {
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      from_[i] = copy / Shape::kCopies * row_bytes + copy % Shape::kCopies * 16;
-      to_[i] = copy / Shape::kCopies * Shape::kRowBytes + copy % Shape::kCopies * 16;
+      from_[i] = static_cast<unsigned>(row(i) * row_bytes + at(i));
+      to_[i] = row(i) * Shape::kRowBytes + at(i);
     }
   }
 
@@ -29,29 +29,46 @@ class RowChunk {
     return chunk * Blocks::kChunkBytes & 15;
   }
 
-  /// Begins to copy a chunk of `groups` groups. `tile`: the first row's first byte; the rows from the ninth
-  /// on lie `apart` bytes further on than they would if all followed one another. `rows`: that there are.
+  /// Begins to copy a chunk of `groups` groups. `tile`: the first row's first byte; kApart: the rows from the
+  /// ninth on lie `apart` bytes further on than they would if all followed one another. `rows`: that there
+  /// are.
+  template <bool kApart>
   __device__ void begin(const char* tile, int64_t apart, int rows, int chunk, int groups,
                         unsigned char* stage) const {
-    const int bytes = groups * (Blocks::kChunkBytes / Shape::kGroups) + shift(chunk);
+    // All of it, where a block is a chunk and begins at a multiple of 16.
+    constexpr bool kIsWhole = Blocks::Block::kElements == Shape::kValues && Shape::kShift == 0;
+    const int bytes = groups * Blocks::kChunkBytes / Shape::kGroups + shift(chunk);
     const char* from = tile + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
+    const auto copy = [&](int i, bool is_there) {
+      const bool is_of_row = (i + 1) * kWarp <= kWarpRows * Shape::kCopies || row(i) < kWarpRows;
+      if (is_there && is_of_row && (kIsWhole || at(i) < bytes))
+        begin_copy_of_16(stage + to_[i], from + from_[i] + (kApart && row(i) >= kWarpRows / 2 ? apart : 0));
+    };
+    if (rows >= kWarpRows) {
 #pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      const int row = copy / Shape::kCopies;
-      if (row < rows && copy % Shape::kCopies * 16 < bytes)
-        begin_copy_of_16(stage + to_[i], from + from_[i] + (row >= kWarpRows / 2 ? apart : 0));
+      for (int i = 0; i < kOwn; ++i) copy(i, true);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) copy(i, row(i) < rows);
     }
   }
 
  private:
   static constexpr int kOwn = (kWarpRows * Shape::kCopies + kWarp - 1) / kWarp;
-  int from_[kOwn];
+
+  static __device__ int row(int i) {
+    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) / Shape::kCopies;
+  }
+  static __device__ int at(int i) {
+    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) % Shape::kCopies * 16;
+  }
+
+  unsigned from_[kOwn];
   int to_[kOwn];
 };
 
-/// The row in shared memory: integers, then a scale, and if the format needs it a sum, for each group; both
-/// are followed by something that nobody uses, since products read them as pairs.
+/// The row in shared memory: integers, then room for two floats for each group's scale, and as much for its
+/// sum if the format needs it (OneRowBlocks::put()).
 template <class Blocks>
 struct BlockRow {
   using Shape = StageShape<Blocks>;
@@ -71,16 +88,8 @@ struct BlockRow {
         scales(reinterpret_cast<float2*>(memory + chunks(in) * Shape::kValues)),
         sums(scales + chunks(in) * Shape::kGroups) {}
 
-  /// What a lane reads of a chunk.
-  __device__ ChunkColumns<1> of(int chunk) const {
-    const int part = static_cast<int>(threadIdx.x) % 4;
-    ChunkColumns<1> x;
-    x.values[0] =
-        reinterpret_cast<const unsigned*>(values + chunk * Shape::kValues + part * Blocks::kPartBytes);
-    x.scales[0] = scales + chunk * Shape::kGroups;
-    x.sums[0] = reinterpret_cast<const float*>(sums + chunk * Shape::kGroups + part);
-    x.group_step = 1;
-    return x;
+  __device__ OneRowChunk of(int chunk) const {
+    return {values + chunk * Shape::kValues, scales + chunk * Shape::kGroups, sums + chunk * Shape::kGroups};
   }
 };
 

@@ -77,8 +77,10 @@ struct Q8_0Codes {
   static __device__ Halves unpack(const RowPiece& part, int block) {
     return {part.word(block + 2), part.word(block + 18)};
   }
-  static __device__ int4 dots(const Rows32& rows, unsigned b0, unsigned b1) {
-    return multiply_s8(rows, b0, b1, {});
+  static __device__ uint2 in_order(unsigned b0, unsigned b1) { return {b0, b1}; }
+  static __device__ int4 bias(uint2 /*b*/) { return {}; }
+  static __device__ int4 multiply(const Rows32& rows, uint2 b, int4 bias) {
+    return multiply_s8(rows, b.x, b.y, bias);
   }
 };
 
@@ -89,8 +91,10 @@ struct Q4_0Codes {
   static __device__ Halves unpack(const RowPiece& part, int block) {
     return unpack_q4_0(part.word(block + 2));
   }
-  static __device__ int4 dots(const Rows32& rows, unsigned b0, unsigned b1) {
-    return multiply_s8(rows, b0, b1, {});
+  static __device__ uint2 in_order(unsigned b0, unsigned b1) { return {b0, b1}; }
+  static __device__ int4 bias(uint2 /*b*/) { return {}; }
+  static __device__ int4 multiply(const Rows32& rows, uint2 b, int4 bias) {
+    return multiply_s8(rows, b.x, b.y, bias);
   }
 };
 
@@ -105,12 +109,18 @@ struct Mxfp4Codes {
     const Mxfp4Bytes bytes = unpack_mxfp4(part.word(block + 1), in_register<kMxfp4Magnitudes>());
     return {bytes.first, bytes.second};
   }
-  /// The bias times the columns' sums goes first: a product with bytes that are all -12.
-  static __device__ int4 dots(const Rows32& rows, unsigned b0, unsigned b1) {
-    constexpr unsigned kMinus = 0x01010101U * (256 - kMxfp4Bias);
+  /// Columns in the order of unpack().
+  static __device__ uint2 in_order(unsigned b0, unsigned b1) {
     const Mxfp4Bytes b = in_order_of_mxfp4(b0, b1);
-    return multiply_u8(rows, b.first, b.second,
-                       multiply_s8({{kMinus, kMinus, kMinus, kMinus}}, b.first, b.second, {}));
+    return {b.first, b.second};
+  }
+  /// The bias times the columns' sums goes first: a product with bytes that are all -12.
+  static __device__ int4 bias(uint2 b) {
+    constexpr unsigned kMinus = 0x01010101U * (256 - kMxfp4Bias);
+    return multiply_s8({{kMinus, kMinus, kMinus, kMinus}}, b.x, b.y, {});
+  }
+  static __device__ int4 multiply(const Rows32& rows, uint2 b, int4 bias) {
+    return multiply_u8(rows, b.x, b.y, bias);
   }
 };
 
@@ -152,7 +162,8 @@ struct BlocksOf32 {
       const Rows32 rows = {{a.low, a_8.low, a.high, a_8.high}};
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
-        const int4 dots = Codes::dots(rows, x.values[n][8 * group], x.values[n][8 * group + 4]);
+        const uint2 b = Codes::in_order(x.values[n][8 * group], x.values[n][8 * group + 4]);
+        const int4 dots = Codes::multiply(rows, b, Codes::bias(b));
         add_scaled<kPairs>(dots, scales, x.scales[n][group * x.group_step], sums[n]);
       }
     }
