@@ -203,11 +203,12 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 /// By all threads of a block, kTeam; `thread`: of these. `queries`: of the item's heads, [heads, head_dim].
 /// What the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which
-/// comes to this item now.
-template <typename S, typename Ring>
-__device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
-                                             const PieceItem& item, const float* queries, int thread,
-                                             PieceScratch<S>& scratch, Ring&& ring) {
+/// comes to this item now. `sums` takes what a piece that is not all of its row comes to: begin() by all
+/// threads, then put(head of the item, dim, values, highest score, sum of weights) for four dimensions.
+template <typename S, typename Ring, typename Sums>
+__device__ __forceinline__ void attend_piece(const PagedAttention& a, const PieceItem& item,
+                                             const float* queries, int thread, PieceScratch<S>& scratch,
+                                             Ring&& ring, Sums&& sums) {
   using piece::Vectors;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
@@ -327,7 +328,9 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         mixed[h][part] = piece::add_of_lane(mixed[h][part], other);
     }
   }
-  // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
+  const bool is_all = count == piece.place.keys();
+  if (!is_all) sums.begin();
+    // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
 #pragma unroll
   for (int first = 0; first < S::kBlocks; first += kTeamWarps) {
     if (first > 0) __syncthreads();  // what was there has been read
@@ -355,13 +358,11 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
     for (int w = 1; w < kTeamWarps; ++w) value_sum = piece::add(value_sum, part_of(w));
     const int dim = (block % S::kParts * kLanes + lane) * 4;
-    if (count == piece.place.keys()) {
+    if (is_all) {
       put_output(a, (first_head + h) * S::kHeadDim + dim, piece::scaled(value_sum, 1.0F / of_head));
       continue;
     }
-    const int64_t place = (first_head + h) * sums.most_splits + piece.split;
-    *reinterpret_cast<float4*>(sums.mixed + place * S::kHeadDim + dim) = value_sum;
-    if (dim == 0) sums.stats[place] = {highest_of_head, of_head};
+    sums.put(h, dim, value_sum, highest_of_head, of_head);
   }
 }
 
