@@ -1,6 +1,5 @@
 // Attention for generated tokens (flash decoding): teams of threads take the pieces that rows' keys are split
 // into, each for one key head.
-#include "backend/cuda/kernels/attention_bulk_ring.cuh"
 #include "backend/cuda/kernels/attention_join.cuh"
 #include "backend/cuda/kernels/attention_pieces.cuh"
 #include "backend/cuda/kernels/attention_ring.cuh"
@@ -52,7 +51,7 @@ __device__ bool is_last(uint32_t* count, int pieces, int splits, int& shared) {
 }
 
 /// Compute capability 8.0: every block is a team. The last with pieces of a row's heads joins them.
-template <typename S, int kStages>
+template <typename S>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_constant__ Decode decode) {
   extern __shared__ float4 memory[];
   __shared__ PieceScratch<S> scratch;
@@ -61,10 +60,11 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
   const int thread = static_cast<int>(threadIdx.x);
   begin_next_kernel();
   // Until inputs are there: only what the step was given (linear_overlap.cuh).
-  PieceWalk<1> walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  using Walk = PieceWalk<1>;
+  Walk walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   wait_for_inputs();
   clear_padding(a);
-  PieceRing<S, kStages> ring(thread, memory);
+  PieceRing<S, Walk> ring(walk, 0, thread, memory);
   const int group = a.heads / a.kv_heads;
 #pragma unroll 1
   while (!walk.done()) {
@@ -75,11 +75,13 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
     int pieces = 0;
 #pragma unroll 1
     do {
+      ring.come_to_item(a);
       const PieceItem item = walk.item<S>();
+      walk.next(a);
+      ring.look_ahead();
       attend_piece<S>(a, item, a.q + head * S::kHeadDim, thread, scratch, ring,
                       ToMemory<S>{decode.sums, head, item.piece.split});
       ++pieces;
-      walk.next(a);
     } while (!walk.done() && walk.number_of_heads() == heads_number);
     if (splits == 1 || decode.counts == nullptr) continue;
     if (!is_last(decode.counts + heads_number, pieces, splits, last)) continue;
@@ -113,11 +115,10 @@ struct ToCluster {
 
 /// Compute capability 9.0: every block is a team, and the blocks of a cluster take the pieces of a unit: a
 /// row's for the heads of an item, or kJoinedAtOnce of them.
-template <typename S, int kStages>
+template <typename S>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_constant__ Decode decode) {
 #if __CUDA_ARCH__ >= 900
   using Walk = PieceWalk<kJoinedAtOnce>;
-  using Ring = BulkRing<S, kStages, Walk>;
   extern __shared__ float4 memory[];
   __shared__ PieceScratch<S> scratch;
   __shared__ Share<S> share;
@@ -126,8 +127,6 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
   const int lane = thread % kWarp;
   const int rank = rank_in_cluster();
   begin_next_kernel();
-  auto& stages = *reinterpret_cast<typename Ring::Memory*>(memory);
-  Ring::begin(stages, thread);
   if (thread == 0) begin_barrier(&share.arrived, 1);
   fence_barriers();
   __syncthreads();
@@ -135,7 +134,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
   // Until inputs are there: what the step was given, and keys and values older than it (linear_overlap.cuh).
   Walk walk(a, decode.chunks, static_cast<int>(blockIdx.x) / kJoinedAtOnce,
             static_cast<int>(gridDim.x) / kJoinedAtOnce);
-  Ring ring(a, walk, rank, thread, stages);
+  PieceRing<S, Walk> ring(walk, rank, thread, memory);
   ring.ask_for_old(a);
   wait_for_cluster();
   wait_for_inputs();
@@ -168,7 +167,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
     if (thread / kWarp == exchanges % kTeamWarps && own_head < min(S::kHeads, group - item.head_in_group)) {
       if (lane == 0) arrive_expecting(&share.arrived, pieces * Share<S>::kBytes);
       wait_for_phase(&share.arrived, exchanges & 1);
-      const auto [mixed, max, sum] = share::join<kJoinedAtOnce>(
+      const auto [mixed, max, sum] = share::join(
           pieces, [&](int i) { return share.stats[i]; },
           [&](int i) { return share.mixed[i][min(lane, Share<S>::kVectors - 1)]; });
       const int64_t place = (head + own_head) * decode.sums.most_splits + first_piece / kJoinedAtOnce;
@@ -188,7 +187,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
           before = __shfl_sync(0xffffffff, before, 0);
           if (before + 1 == static_cast<uint32_t>(groups)) {
             if (lane == 0) *count = 0;  // nobody else comes
-            if (writes) join_groups<S>(a, decode.sums, head + own_head, groups, dim);
+            join_groups<S>(a, decode.sums, head + own_head, groups, dim, writes);
           }
         }
       }
@@ -219,14 +218,14 @@ __global__ void __launch_bounds__(kJoinedAtOnce* kWarp)
   if (!is_row) return;
   const int splits = splits_of(row.keys(), a.kv_heads);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int vector = static_cast<int>(threadIdx.x) / kWarp * Share<S>::kVectors + lane;
+  const int vector =
+      static_cast<int>(threadIdx.x) / kWarp * Share<S>::kVectors + min(lane, Share<S>::kVectors - 1);
   const int group = a.heads / a.kv_heads;
   const int head_in_group = item % decode.chunks * S::kHeads + vector / S::kVectors;
-  if (splits <= kJoinedAtOnce || lane >= Share<S>::kVectors || vector >= Share<S>::kAll ||
-      head_in_group >= group)
-    return;
+  if (splits <= kJoinedAtOnce || vector >= Share<S>::kAll || head_in_group >= group) return;
   const int64_t head = int64_t{row_number} * a.heads + item / decode.chunks * group + head_in_group;
-  join_groups<S>(a, decode.sums, head, (splits - 1) / kJoinedAtOnce + 1, vector % S::kVectors * 4);
+  join_groups<S>(a, decode.sums, head, (splits - 1) / kJoinedAtOnce + 1, vector % S::kVectors * 4,
+                 lane < Share<S>::kVectors);
 }
 
 /// As many blocks as there are items at most, or teams fit.
@@ -237,9 +236,8 @@ void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums
   const int64_t room = int64_t{kTeams} * gpu.multiprocessors / kJoinedAtOnce;
   const bool joins = gpu.counters != nullptr && items * kJoinedAtOnce <= kGpuCounters;
   const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
-  constexpr int kStages = (32 * 1024 + S::kStageBytes - 1) / S::kStageBytes;
-  constexpr int kBytes = sizeof(BulkRingMemory<S, kStages>);
-  const auto kernel = attend_together<S, kStages>;
+  constexpr int kBytes = PieceRing<S, PieceWalk<kJoinedAtOnce>>::kBytes;
+  const auto kernel = attend_together<S>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
   const int64_t clusters = items * most_groups < room ? items * most_groups : room;
   launch_overlapped<Decode>(gpu, kernel,
@@ -263,10 +261,8 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
   const bool joins = gpu.counters != nullptr && items <= kGpuCounters;
   const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
-  // Four such teams fit on a multiprocessor.
-  constexpr int kStages = 32 * 1024 / S::kStageBytes;
-  constexpr int kRingBytes = PieceRing<S, kStages>::kBytes;
-  const auto kernel = attend_pieces<S, kStages>;
+  constexpr int kRingBytes = PieceRing<S, PieceWalk<1>>::kBytes;
+  const auto kernel = attend_pieces<S>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
   // Else the driver may leave more to the first-level cache, and fewer teams fit.
   cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,

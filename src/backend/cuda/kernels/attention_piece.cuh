@@ -134,11 +134,12 @@ __device__ __forceinline__ float rescale(float before, float max) {
 template <typename S>
 using Vectors = float4[S::kKeys][S::kParts];
 
-/// Where the vectors of this lane of a group's key number k begin, of the keys that find() found.
+/// Where the vectors of this lane of a group's key number k begin in the cache, of the keys that find()
+/// found.
 template <typename S>
-__device__ __forceinline__ const float* address(const float* cache, uint32_t found, int k, int warp_lane) {
+__device__ __forceinline__ uint64_t offset(uint32_t found, int k, int warp_lane) {
   const uint32_t row = __shfl_sync(0xffffffff, found, k * S::kGroups + warp_lane / S::kLanes);
-  return cache + static_cast<uint64_t>(row) * S::kHeadDim + 4 * (warp_lane % S::kLanes);
+  return static_cast<uint64_t>(row) * S::kHeadDim + static_cast<uint64_t>(4 * (warp_lane % S::kLanes));
 }
 
 /// What lanes of a group whose numbers differ in `other` hold of `low` and `high`, added: of `low` in those
@@ -234,7 +235,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
 
   Vectors<S> key;
   Vectors<S> value;
-  ring.start(a, place);
+  ring.next(a);
   float4 query[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
@@ -255,7 +256,8 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
 
 #pragma unroll 1
   for (int batch = 0; batch < batches; ++batch) {
-    ring.read(a, false, key);
+    if (batch > 0) ring.next(a);
+    ring.read_keys(key);
     float scores[S::kOwn];
     piece::own_scores<S, 0>(query, key, lane, scores);
     float max = highest;
@@ -285,7 +287,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
         for (int part = 0; part < S::kParts; ++part) mixed[h][part] = piece::scaled(mixed[h][part], of_head);
       }
     }
-    ring.read(a, true, value);
+    ring.read_values(value);
 #pragma unroll
     for (int k = 0; k < S::kKeys; ++k) {
 #pragma unroll

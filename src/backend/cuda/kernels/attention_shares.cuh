@@ -67,47 +67,51 @@ struct Joined {
   float max;
   float sum;
 };
-/// `get(i)`: stats of the i-th; `mixed(i)`: its values. kAhead at a time on their way.
-template <int kAhead, typename Stats, typename Mixed>
+/// By a warp. `stats(i)`: of the i-th; `mixed(i)`: a lane's four of its values. kJoinedAtOnce are on their
+/// way together, and their weights are found by a lane each.
+template <typename Stats, typename Mixed>
 __device__ __forceinline__ Joined join(int count, Stats&& stats, Mixed&& mixed) {
+  constexpr unsigned kAll = 0xffffffff;
+  const int own = static_cast<int>(threadIdx.x) % kJoinedAtOnce;
   float max = -INFINITY;
 #pragma unroll 1
-  for (int first = 0; first < count; first += kAhead) {
+  for (int first = 0; first < count; first += kJoinedAtOnce)
+    max = fmaxf(max, stats(min(first + own, count - 1)).x);
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) max = fmaxf(max, stats(min(first + i, count - 1)).x);
-  }
+  for (int other = 1; other < kJoinedAtOnce; other *= 2) max = fmaxf(max, __shfl_xor_sync(kAll, max, other));
   Joined joined{{0, 0, 0, 0}, max, 0};
 #pragma unroll 1
-  for (int first = 0; first < count; first += kAhead) {
-    float4 values[kAhead];
-    float2 of[kAhead];
+  for (int first = 0; first < count; first += kJoinedAtOnce) {
+    float4 values[kJoinedAtOnce];
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      values[i] = mixed(min(first + i, count - 1));
-      of[i] = stats(min(first + i, count - 1));
-    }
+    for (int i = 0; i < kJoinedAtOnce; ++i) values[i] = mixed(min(first + i, count - 1));
+    const float2 of = stats(min(first + own, count - 1));
+    const float weight = first + own < count ? piece::rescale(of.x, max) : 0;
+    joined.sum = fmaf(weight, of.y, joined.sum);
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const float weight = piece::rescale(of[i].x, max);
-      if (first + i >= count) continue;
-      joined.mixed = piece::add(joined.mixed, values[i], weight);
-      joined.sum = fmaf(weight, of[i].y, joined.sum);
+    for (int i = 0; i < kJoinedAtOnce; ++i) {
+      const float of_piece = __shfl_sync(kAll, weight, i);
+      if (first + i < count) joined.mixed = piece::add(joined.mixed, values[i], of_piece);
     }
   }
+#pragma unroll
+  for (int other = 1; other < kJoinedAtOnce; other *= 2)
+    joined.sum = __fadd_rn(joined.sum, __shfl_xor_sync(kAll, joined.sum, other));
   return joined;
 }
 
 }  // namespace share
 
-/// A share of all groups of a row's pieces joined and written, by a warp; `head`: of [rows, heads].
+/// A share of all groups of a row's pieces joined, by a warp, and written where that is wanted; `head`: of
+/// [rows, heads].
 template <typename S>
 __device__ __forceinline__ void join_groups(const PagedAttention& a, const SplitSums& sums, int64_t head,
-                                            int groups, int dim) {
+                                            int groups, int dim, bool writes) {
   const int64_t place = head * sums.most_splits;
-  const auto [mixed, max, sum] = share::join<8>(
+  const auto [mixed, max, sum] = share::join(
       groups, [&](int i) { return __ldcg(sums.stats + place + i); },
       [&](int i) { return piece::load(sums.mixed + (place + i) * S::kHeadDim + dim); });
-  put_output(a, head * S::kHeadDim + dim, piece::scaled(mixed, 1.0F / sum));
+  if (writes) put_output(a, head * S::kHeadDim + dim, piece::scaled(mixed, 1.0F / sum));
 }
 
 }  // namespace ingot::cuda
