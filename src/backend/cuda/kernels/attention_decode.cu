@@ -1,5 +1,7 @@
 // Attention for generated tokens (flash decoding): teams of threads take the pieces that rows' keys are split
 // into, each for one key head.
+#include <algorithm>
+
 #include "backend/cuda/kernels/attention_join.cuh"
 #include "backend/cuda/kernels/attention_pieces.cuh"
 #include "backend/cuda/kernels/attention_ring.cuh"
@@ -7,15 +9,22 @@
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
+#ifdef INGOT_LAB
+namespace ingot::cuda {
+int lab_sharing = -1;
+}
+#endif
 namespace ingot::cuda {
 namespace {
 
 constexpr int kTeams = 4;  // of a multiprocessor
+static_assert(kJoinedAtOnce == 8);
 
 struct Decode {
   PagedAttention attention;
   SplitSums sums;
   int chunks;        // of a key head's query heads
+  int log_sharing;   // of the number of blocks of a cluster
   uint32_t* counts;  // of pieces that are done, of each row's heads; 0 before and after. Null: nobody joins
 };
 
@@ -64,7 +73,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
   Walk walk(a, decode.chunks, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   wait_for_inputs();
   clear_padding(a);
-  PieceRing<S, Walk> ring(walk, 0, thread, memory);
+  PieceRing<S, Walk> ring(walk, thread, memory);
   const int group = a.heads / a.kv_heads;
 #pragma unroll 1
   while (!walk.done()) {
@@ -91,11 +100,13 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_pieces(const __grid_cons
   }
 }
 
-/// Sends what a piece comes to to the blocks of the cluster, to each its share.
+/// Sends what a piece comes to to the blocks of the cluster, to each its shares.
 template <typename S>
 struct ToCluster {
-  Share<S>& share;
-  int rank;
+  Share<S>* shares;
+  PhaseBarrier* arrived;
+  int log_sharing;
+  int piece;        // of the unit
   bool& must_wait;  // until the shares of the unit before have been joined
 
   __device__ void begin() {
@@ -104,101 +115,120 @@ struct ToCluster {
   }
   __device__ void put(int h, int dim, const float4& values, float highest, float sum) const {
     const int vector = h * S::kVectors + dim / 4;
-    const int owner = vector / Share<S>::kVectors;
+    const int number = vector / Share<S>::kVectors;
     const int own = vector % Share<S>::kVectors;
-    const uint32_t barrier = share::address_of_rank(&share.arrived, owner);
-    share::send(share::address_of_rank(&share.mixed[rank][own], owner), values, barrier);
+    const int owner = number & ((1 << log_sharing) - 1);
+    Share<S>& share = shares[number >> log_sharing];
+    const uint32_t barrier = share::address_of_rank(arrived, owner);
+    share::send(share::address_of_rank(&share.mixed[piece][own], owner), values, barrier);
     if (own == 0)
-      share::send(share::address_of_rank(&share.stats[rank], owner), float2{highest, sum}, barrier);
+      share::send(share::address_of_rank(&share.stats[piece], owner), float2{highest, sum}, barrier);
   }
 };
 
-/// Compute capability 9.0: every block is a team, and the blocks of a cluster take the pieces of a unit: a
+/// Compute capability 9.0: every block is a team, and the blocks of a cluster share the pieces of a unit: a
 /// row's for the heads of an item, or kJoinedAtOnce of them.
 template <typename S>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_constant__ Decode decode) {
 #if __CUDA_ARCH__ >= 900
-  using Walk = PieceWalk<kJoinedAtOnce>;
+  using Ring = PieceRing<S, UnitWalk>;
   extern __shared__ float4 memory[];
   __shared__ PieceScratch<S> scratch;
-  __shared__ Share<S> share;
+  __shared__ PhaseBarrier arrived;
+  Share<S>* shares = reinterpret_cast<Share<S>*>(memory + Ring::kBytes / 16);
   const PagedAttention& a = decode.attention;
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarp;
   const int rank = rank_in_cluster();
+  const int sharing = 1 << decode.log_sharing;
   begin_next_kernel();
-  if (thread == 0) begin_barrier(&share.arrived, 1);
+  if (thread == 0) begin_barrier(&arrived, 1);
   fence_barriers();
   __syncthreads();
-  arrive_at_cluster();
+  arrive_having_read();
   // Until inputs are there: what the step was given, and keys and values older than it (linear_overlap.cuh).
-  Walk walk(a, decode.chunks, static_cast<int>(blockIdx.x) / kJoinedAtOnce,
-            static_cast<int>(gridDim.x) / kJoinedAtOnce);
-  PieceRing<S, Walk> ring(walk, rank, thread, memory);
+  UnitWalk walk(a, decode.chunks, rank, sharing, static_cast<int>(blockIdx.x) >> decode.log_sharing,
+                static_cast<int>(gridDim.x) >> decode.log_sharing);
+  Ring ring(walk, thread, memory);
   ring.ask_for_old(a);
   wait_for_cluster();
   wait_for_inputs();
-  clear_padding(a);
   const int group = a.heads / a.kv_heads;
   bool must_wait = false;
-  int exchanges = 0;
+  int turn = thread / kWarp;  // which of the block's shares this warp joins first
+  int phase = 0;
 #pragma unroll 1
   while (!walk.done()) {
-    ring.come_to_item(a);
-    const PieceItem item = walk.item<S>(rank);
+    const PieceItem unit = walk.item<S>();
     const int number = walk.number_of_heads();
-    const int groups = walk.splits();
-    walk.next(a);
-    ring.look_ahead();
-    const int first_piece = item.piece.split - rank;
-    const int splits = splits_of(item.piece.place.keys(), a.kv_heads);
-    const int pieces = min(kJoinedAtOnce, splits - first_piece);
-    const int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
-    ToCluster<S> sums{share, rank, must_wait};
-    if (rank < pieces)
-      attend_piece<S>(a, item, a.q + head * S::kHeadDim, thread, scratch, ring, sums);
-    else
-      sums.begin();
-    if (splits == 1) continue;
-    // One of the warps joins the block's share; the others go on.
-    const int vector = rank * Share<S>::kVectors + min(lane, Share<S>::kVectors - 1);
-    const int own_head = vector / S::kVectors;
-    const int dim = vector % S::kVectors * 4;
-    if (thread / kWarp == exchanges % kTeamWarps && own_head < min(S::kHeads, group - item.head_in_group)) {
-      if (lane == 0) arrive_expecting(&share.arrived, pieces * Share<S>::kBytes);
-      wait_for_phase(&share.arrived, exchanges & 1);
+    const int groups = walk.units();
+    const int all_pieces = walk.pieces();
+    const int first_piece = unit.piece.split / kJoinedAtOnce * kJoinedAtOnce;
+    const int pieces = min(kJoinedAtOnce, all_pieces - first_piece);
+    const int64_t head = int64_t{unit.piece.row} * a.heads + unit.kv_head * group + unit.head_in_group;
+    const int heads = min(S::kHeads, group - unit.head_in_group);
+    bool is_more = true;
+#pragma unroll 1
+    while (is_more) {
+      ring.come_to_item(a);
+      const PieceItem item = walk.item<S>();
+      is_more = walk.next(a, pieces);
+      ring.look_ahead();
+      const int piece = item.piece.split - first_piece;
+      ToCluster<S> sums{shares, &arrived, decode.log_sharing, piece, must_wait};
+      if (piece < pieces)
+        attend_piece<S>(a, item, a.q + head * S::kHeadDim, thread, scratch, ring, sums);
+      else
+        sums.begin();
+    }
+    if (all_pieces == 1) continue;
+    // Each of the block's shares is joined by a warp.
+    const int share_of_heads = heads * S::kVectors / Share<S>::kVectors;  // shares that are there
+    const int own_shares =
+        share_of_heads > rank ? ((share_of_heads - 1 - rank) >> decode.log_sharing) + 1 : 0;
+    if (own_shares > 0) {
+      if (thread == 0) arrive_expecting(&arrived, own_shares * pieces * Share<S>::kBytes);
+      if (turn < own_shares) wait_for_phase(&arrived, phase);
+      phase ^= 1;
+    }
+#pragma unroll 1
+    for (int i = turn; i < own_shares; i += kTeamWarps) {
+      const int own_lane = min(lane, Share<S>::kVectors - 1);
+      const int number_of_share = (i << decode.log_sharing) + rank;
+      const int vector = number_of_share * Share<S>::kVectors + own_lane;
+      const int64_t own_head = head + vector / S::kVectors;
+      const int dim = vector % S::kVectors * 4;
       const auto [mixed, max, sum] = share::join(
-          pieces, [&](int i) { return share.stats[i]; },
-          [&](int i) { return share.mixed[i][min(lane, Share<S>::kVectors - 1)]; });
-      const int64_t place = (head + own_head) * decode.sums.most_splits + first_piece / kJoinedAtOnce;
+          pieces, [&](int p) { return shares[i].stats[p]; },
+          [&](int p) { return shares[i].mixed[p][own_lane]; });
       const bool writes = lane < Share<S>::kVectors;
       if (groups == 1) {
-        if (writes) put_output(a, (head + own_head) * S::kHeadDim + dim, piece::scaled(mixed, 1.0F / sum));
-      } else {
-        if (writes) {
-          *reinterpret_cast<float4*>(decode.sums.mixed + place * S::kHeadDim + dim) = mixed;
-          decode.sums.stats[place] = {max, sum};  // the same by all shares of a head, each for its reader
-        }
-        if (decode.counts != nullptr) {
-          uint32_t* count = decode.counts + number * kJoinedAtOnce + rank;
-          __syncwarp();
-          uint32_t before = 0;
-          if (lane == 0) before = share::count_up(count);
-          before = __shfl_sync(0xffffffff, before, 0);
-          if (before + 1 == static_cast<uint32_t>(groups)) {
-            if (lane == 0) *count = 0;  // nobody else comes
-            join_groups<S>(a, decode.sums, head + own_head, groups, dim, writes);
-          }
-        }
+        if (writes) put_output(a, own_head * S::kHeadDim + dim, piece::scaled(mixed, 1.0F / sum));
+        continue;
       }
+      if (writes) {
+        const int64_t place = own_head * decode.sums.most_splits + first_piece / kJoinedAtOnce;
+        *reinterpret_cast<float4*>(decode.sums.mixed + place * S::kHeadDim + dim) = mixed;
+        decode.sums.stats[place] = {max, sum};  // the same by all shares of a head, each for its reader
+      }
+      if (decode.counts == nullptr) continue;
+      uint32_t* count = decode.counts + number * kJoinedAtOnce + number_of_share;
+      __syncwarp();
+      uint32_t before = 0;
+      if (lane == 0) before = share::count_up(count);
+      before = __shfl_sync(0xffffffff, before, 0);
+      if (before + 1 != static_cast<uint32_t>(groups)) continue;
+      if (lane == 0) *count = 0;  // nobody else comes
+      join_groups<S>(a, decode.sums, own_head, groups, dim, writes);
     }
-    ++exchanges;
+    turn = (turn + 1) % kTeamWarps;
     if (walk.done()) continue;
     __syncwarp();
     arrive_having_read();
     must_wait = true;
   }
   if (must_wait) wait_for_cluster();
+  clear_padding(a);
 #endif
 }
 
@@ -228,25 +258,32 @@ __global__ void __launch_bounds__(kJoinedAtOnce* kWarp)
                  lane < Share<S>::kVectors);
 }
 
-/// As many blocks as there are items at most, or teams fit.
+/// As many blocks as there are pieces at most, or teams fit. The more items, the fewer teams share each.
 template <typename S>
 void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums, int chunks) {
   const int64_t items = int64_t{a.rows} * a.kv_heads * chunks;
-  const int64_t most_groups = divide_up(sums.most_splits, kJoinedAtOnce);
-  const int64_t room = int64_t{kTeams} * gpu.multiprocessors / kJoinedAtOnce;
+  const int64_t most_units = items * divide_up(sums.most_splits, kJoinedAtOnce);
+  const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
+  int log_sharing = 3;
+  while (log_sharing > 0 && items << log_sharing > room) --log_sharing;
+#ifdef INGOT_LAB
+  if (lab_sharing >= 0) log_sharing = lab_sharing;
+#endif
   const bool joins = gpu.counters != nullptr && items * kJoinedAtOnce <= kGpuCounters;
-  const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
-  constexpr int kBytes = PieceRing<S, PieceWalk<kJoinedAtOnce>>::kBytes;
+  const Decode decode{a, sums, chunks, log_sharing, joins ? gpu.counters : nullptr};
+  constexpr int kRingBytes = PieceRing<S, UnitWalk>::kBytes;
+  constexpr int kMostBytes = kRingBytes + kJoinedAtOnce * static_cast<int>(sizeof(Share<S>));
   const auto kernel = attend_together<S>;
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
-  const int64_t clusters = items * most_groups < room ? items * most_groups : room;
-  launch_overlapped<Decode>(gpu, kernel,
-                            {.blocks = static_cast<unsigned>(clusters * kJoinedAtOnce),
-                             .threads = kTeam,
-                             .shared_bytes = kBytes,
-                             .cluster = kJoinedAtOnce},
-                            decode);
-  if (most_groups > 1 && !joins)
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostBytes);
+  const int64_t clusters = std::min(most_units, room >> log_sharing);
+  launch_overlapped<Decode>(
+      gpu, kernel,
+      {.blocks = static_cast<unsigned>(clusters << log_sharing),
+       .threads = kTeam,
+       .shared_bytes = kRingBytes + (kJoinedAtOnce >> log_sharing) * static_cast<int>(sizeof(Share<S>)),
+       .cluster = 1U << log_sharing},
+      decode);
+  if (sums.most_splits > kJoinedAtOnce && !joins)
     launch_overlapped<Decode>(gpu, join_all_groups<S>,
                               {.blocks = static_cast<unsigned>(items), .threads = kJoinedAtOnce * kWarp},
                               decode);
@@ -260,7 +297,7 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int64_t most = items * sums.most_splits;
   const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
   const bool joins = gpu.counters != nullptr && items <= kGpuCounters;
-  const Decode decode{a, sums, chunks, joins ? gpu.counters : nullptr};
+  const Decode decode{a, sums, chunks, 0, joins ? gpu.counters : nullptr};
   constexpr int kRingBytes = PieceRing<S, PieceWalk<1>>::kBytes;
   const auto kernel = attend_pieces<S>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);

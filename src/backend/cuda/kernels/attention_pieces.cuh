@@ -63,6 +63,7 @@ class PieceWalk {
   }
   /// Of all pieces of the row for the same heads, and of no others.
   __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
+  __device__ int keys() const { return piece_.place.keys(); }
   __device__ int splits() const { return splits_; }  // items of the row, for one key head's heads
 
   __device__ void next(const PagedAttention& a) {
@@ -110,6 +111,45 @@ class PieceWalk {
   int splits_;  // of the row, in items
   int end_;     // of the sequence's rows
   int left_;    // items, with this one
+};
+
+/// The same for teams that share items, which are units of kJoinedAtOnce pieces here: of each a team takes
+/// the pieces rank, rank + teams … A team that has none of a unit comes to it all the same.
+class UnitWalk {
+ public:
+  /// `sharing`: teams that share a unit.
+  __device__ UnitWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
+      : units_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
+    if (!units_.done()) enter(a);
+  }
+
+  __device__ bool done() const { return units_.done(); }
+  template <typename S>
+  __device__ PieceItem item() const {
+    return units_.template item<S>(at_);
+  }
+  __device__ int number_of_heads() const { return units_.number_of_heads(); }
+  __device__ int units() const { return units_.splits(); }  // of the row, for one key head's heads
+  __device__ int pieces() const { return pieces_; }         // of the row
+
+  /// Whether the next piece is of the same unit.
+  __device__ bool next(const PagedAttention& a, int pieces_of_unit) {
+    at_ += sharing_;
+    if (at_ < pieces_of_unit) return true;
+    at_ = rank_;
+    units_.next(a);
+    if (!units_.done()) enter(a);
+    return false;
+  }
+
+ private:
+  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(units_.keys(), a.kv_heads); }
+
+  PieceWalk<kJoinedAtOnce> units_;
+  int rank_;
+  int sharing_;
+  int at_;
+  int pieces_ = 0;
 };
 
 }  // namespace ingot::cuda

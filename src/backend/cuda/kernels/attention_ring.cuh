@@ -16,17 +16,16 @@ class PieceRing {
   static constexpr int kBatches = 2;
   static constexpr int kBytes = kBatches * 2 * S::kStageBytes;  // of a team
 
-  /// `walk`: stands at the first item. `rank`: of the pieces of its items. `memory`: of the team, at a
-  /// multiple of 16.
-  __device__ __forceinline__ PieceRing(const Walk& walk, int rank, int thread, float4* memory)
-      : walk_(walk), rank_(rank), thread_(thread), own_(memory + thread), may_enter_(!walk.done()) {
+  /// `walk`: stands at the first item. `memory`: of the team, at a multiple of 16.
+  __device__ __forceinline__ PieceRing(const Walk& walk, int thread, float4* memory)
+      : walk_(walk), thread_(thread), own_(memory + thread), may_enter_(!walk.done()) {
     keys_.batches = 0;
   }
 
   /// Before the kernel's inputs are there: asks for batches whose keys and values are older than the step.
   __device__ __forceinline__ void ask_for_old(const PagedAttention& a) {
     if (!may_enter_) return;
-    const int sequence = walk_.template item<S>(rank_).piece.place.sequence;
+    const int sequence = walk_.template item<S>().piece.place.sequence;
     const int rows = a.seq_start[sequence + 1] - a.seq_start[sequence];
     enter(a);
     const int old = a.context_len[sequence] - rows - keys_.begin;  // keys of the piece
@@ -85,7 +84,7 @@ class PieceRing {
   }
   __device__ __forceinline__ void enter(const PagedAttention& a) {
     may_enter_ = false;
-    keys_ = WarpKeys<S>(a, walk_.template item<S>(rank_), thread_ / kWarp);
+    keys_ = WarpKeys<S>(a, walk_.template item<S>(), thread_ / kWarp);
     batch_ = 0;
     if (keys_.batches > 0) found_ = keys_.find(a, 0, thread_ / kWarp, thread_ % kWarp);
   }
@@ -111,7 +110,6 @@ class PieceRing {
   }
 
   const Walk& walk_;
-  int rank_;
   int thread_;
   float4* own_;
   WarpKeys<S> keys_;    // of the item that is asked for

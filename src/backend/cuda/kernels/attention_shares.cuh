@@ -11,7 +11,8 @@
 
 namespace ingot::cuda {
 
-/// What a block joins of a unit: the same vectors, of one head, of all pieces.
+/// What is joined together of a unit: the same vectors, of one head, of all pieces. Of `sharing` blocks that
+/// have a unit's pieces, each joins the shares rank, rank + sharing …
 template <typename S>
 struct alignas(16) Share {
   static constexpr int kAll = S::kHeads * S::kVectors;
@@ -21,7 +22,6 @@ struct alignas(16) Share {
 
   float4 mixed[kJoinedAtOnce][kVectors];
   float2 stats[kJoinedAtOnce];
-  PhaseBarrier arrived;
 };
 
 namespace share {
