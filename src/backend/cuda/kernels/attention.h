@@ -39,13 +39,13 @@ struct SplitSums {
 /// kJoinedAtOnce pieces, which the blocks of a cluster join without a detour through memory; then as many as
 /// keep every team of threads of a large device busy with one row.
 inline constexpr int kJoinedAtOnce = 8;
-__host__ __device__ constexpr int log_most_pieces(int kv_heads) {
-  return kv_heads >= 8 ? 6 : kv_heads >= 4 ? 7 : 8;
+__host__ __device__ constexpr int most_pieces(int kv_heads) {
+  return kJoinedAtOnce * (kv_heads >= 8 ? 7 : kv_heads >= 4 ? 14 : 28);
 }
 __host__ __device__ constexpr int split_keys(int keys, int kv_heads) {
   if (keys <= 32) return 32;
   if (keys <= kJoinedAtOnce * 128) return ((keys - 1) / kJoinedAtOnce) / 16 * 16 + 16;
-  const int each = ((keys - 1) >> log_most_pieces(kv_heads)) / 32 * 32 + 32;
+  const int each = (keys - 1) / most_pieces(kv_heads) / 32 * 32 + 32;
   return each < 128 ? 128 : each;
 }
 __host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
@@ -56,7 +56,7 @@ __host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
 /// No row of at most `keys` keys has more pieces.
 constexpr int most_splits(int keys, int kv_heads) {
   if (keys <= 32) return 1;
-  const int most = 1 << log_most_pieces(kv_heads);
+  const int most = most_pieces(kv_heads);
   const int of_size = (keys - 1) / 128 + 1 < most ? (keys - 1) / 128 + 1 : most;
   return of_size > kJoinedAtOnce ? of_size : kJoinedAtOnce;
 }

@@ -119,6 +119,11 @@ struct ToCluster {
     const int own = vector % Share<S>::kVectors;
     const int owner = number & ((1 << log_sharing) - 1);
     Share<S>& share = shares[number >> log_sharing];
+    if (log_sharing == 0) {
+      share.mixed[piece][own] = values;
+      if (own == 0) share.stats[piece] = {highest, sum};
+      return;
+    }
     const uint32_t barrier = share::address_of_rank(arrived, owner);
     share::send(share::address_of_rank(&share.mixed[piece][own], owner), values, barrier);
     if (own == 0)
@@ -145,13 +150,13 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
   if (thread == 0) begin_barrier(&arrived, 1);
   fence_barriers();
   __syncthreads();
-  arrive_having_read();
+  if (sharing > 1) arrive_having_read();
   // Until inputs are there: what the step was given, and keys and values older than it (linear_overlap.cuh).
   UnitWalk walk(a, decode.chunks, rank, sharing, static_cast<int>(blockIdx.x) >> decode.log_sharing,
                 static_cast<int>(gridDim.x) >> decode.log_sharing);
   Ring ring(walk, thread, memory);
   ring.ask_for_old(a);
-  wait_for_cluster();
+  if (sharing > 1) wait_for_cluster();
   wait_for_inputs();
   const int group = a.heads / a.kv_heads;
   bool must_wait = false;
@@ -186,7 +191,9 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
     const int share_of_heads = heads * S::kVectors / Share<S>::kVectors;  // shares that are there
     const int own_shares =
         share_of_heads > rank ? ((share_of_heads - 1 - rank) >> decode.log_sharing) + 1 : 0;
-    if (own_shares > 0) {
+    if (sharing == 1) {
+      __syncthreads();
+    } else if (own_shares > 0) {
       if (thread == 0) arrive_expecting(&arrived, own_shares * pieces * Share<S>::kBytes);
       if (turn < own_shares) wait_for_phase(&arrived, phase);
       phase ^= 1;
@@ -222,7 +229,8 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
       join_groups<S>(a, decode.sums, own_head, groups, dim, writes);
     }
     turn = (turn + 1) % kTeamWarps;
-    if (walk.done()) continue;
+    // A block alone needs no more: its threads meet before they put the next sums there.
+    if (walk.done() || sharing == 1) continue;
     __syncwarp();
     arrive_having_read();
     must_wait = true;
@@ -263,26 +271,41 @@ template <typename S>
 void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums, int chunks) {
   const int64_t items = int64_t{a.rows} * a.kv_heads * chunks;
   const int64_t most_units = items * divide_up(sums.most_splits, kJoinedAtOnce);
-  const int64_t room = int64_t{kTeams} * gpu.multiprocessors;
-  int log_sharing = 3;
-  while (log_sharing > 0 && items << log_sharing > room) --log_sharing;
+  constexpr int kRingBytes = PieceRing<S, UnitWalk>::kBytes;
+  const auto bytes = [](int log_sharing) {
+    return kRingBytes + (kJoinedAtOnce >> log_sharing) * static_cast<int>(sizeof(Share<S>));
+  };
+  // Of all ways to share, that of the least pieces for a team, and of these with the smallest clusters.
+  // Clusters do not fill a device: on an H200 some find no place on 8 of its 132 multiprocessors.
+  const auto clusters_at_once = [&](int log_sharing) {
+    const int fit =
+        gpu.shared_bytes_per_block / (bytes(log_sharing) + static_cast<int>(sizeof(PieceScratch<S>)) + 1024);
+    const int64_t teams = int64_t{std::max(1, std::min(kTeams, fit))} * gpu.multiprocessors;
+    return std::max<int64_t>(1, (log_sharing > 0 ? teams * 15 / 16 : teams) >> log_sharing);
+  };
+  int log_sharing = 0;
+  int64_t least = INT64_MAX;
+  for (int log = 0; log <= 3; ++log) {
+    const int64_t pieces = divide_up(most_units, clusters_at_once(log)) * (kJoinedAtOnce >> log);
+    if (pieces < least) {
+      least = pieces;
+      log_sharing = log;
+    }
+  }
 #ifdef INGOT_LAB
   if (lab_sharing >= 0) log_sharing = lab_sharing;
 #endif
   const bool joins = gpu.counters != nullptr && items * kJoinedAtOnce <= kGpuCounters;
   const Decode decode{a, sums, chunks, log_sharing, joins ? gpu.counters : nullptr};
-  constexpr int kRingBytes = PieceRing<S, UnitWalk>::kBytes;
-  constexpr int kMostBytes = kRingBytes + kJoinedAtOnce * static_cast<int>(sizeof(Share<S>));
   const auto kernel = attend_together<S>;
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostBytes);
-  const int64_t clusters = std::min(most_units, room >> log_sharing);
-  launch_overlapped<Decode>(
-      gpu, kernel,
-      {.blocks = static_cast<unsigned>(clusters << log_sharing),
-       .threads = kTeam,
-       .shared_bytes = kRingBytes + (kJoinedAtOnce >> log_sharing) * static_cast<int>(sizeof(Share<S>)),
-       .cluster = 1U << log_sharing},
-      decode);
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes(0));
+  const int64_t clusters = std::min(most_units, clusters_at_once(log_sharing));
+  launch_overlapped<Decode>(gpu, kernel,
+                            {.blocks = static_cast<unsigned>(clusters << log_sharing),
+                             .threads = kTeam,
+                             .shared_bytes = bytes(log_sharing),
+                             .cluster = 1U << log_sharing},
+                            decode);
   if (sums.most_splits > kJoinedAtOnce && !joins)
     launch_overlapped<Decode>(gpu, join_all_groups<S>,
                               {.blocks = static_cast<unsigned>(items), .threads = kJoinedAtOnce * kWarp},
