@@ -1,5 +1,6 @@
 // Attention for generated tokens (flash decoding): teams of threads take the pieces that rows' keys are split
-// into, each for one key head.
+// into, each for one key head. On Hopper teams join pieces through each other's shared memory, elsewhere
+// through memory.
 #include <algorithm>
 
 #include "backend/cuda/kernels/attention_join.cuh"
@@ -9,11 +10,6 @@
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 
-#ifdef INGOT_LAB
-namespace ingot::cuda {
-int lab_sharing = -1;
-}
-#endif
 namespace ingot::cuda {
 namespace {
 
@@ -292,9 +288,6 @@ void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums
       log_sharing = log;
     }
   }
-#ifdef INGOT_LAB
-  if (lab_sharing >= 0) log_sharing = lab_sharing;
-#endif
   const bool joins = gpu.counters != nullptr && items * kJoinedAtOnce <= kGpuCounters;
   const Decode decode{a, sums, chunks, log_sharing, joins ? gpu.counters : nullptr};
   const auto kernel = attend_together<S>;
