@@ -4,29 +4,15 @@
 namespace ingot::cuda {
 namespace {
 
-/// Writes the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
+/// Writes a block of 32 values. All lanes of a warp call it.
 __device__ void write_int8(const RowPreparation& p, int64_t row, int64_t i, const float4& y) {
-  float largest = largest_of_four(y);
-  float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
-  for (int lanes = 4; lanes > 0; lanes /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
-    not_finite += __shfl_xor_sync(0xffffffffU, not_finite, lanes);
-  }
-  const bool is_zero = largest < 0x1p-100F;  // below it, 127 / largest would be infinite
-  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + not_finite;
-  const float inverse = is_zero ? 0.0F : __fdiv_rn(127.0F, largest);
-  const int q[4] = {__float2int_rn(y.x * inverse), __float2int_rn(y.y * inverse),
-                    __float2int_rn(y.z * inverse), __float2int_rn(y.w * inverse)};
-  int sum = (q[0] + q[1]) + (q[2] + q[3]);
-  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lanes);
+  const Int8Four four = as_int8(y);
   if (i >= p.in) return;
-  const char4 bytes = {static_cast<signed char>(q[0]), static_cast<signed char>(q[1]),
-                       static_cast<signed char>(q[2]), static_cast<signed char>(q[3])};
-  *reinterpret_cast<char4*>(p.int8 + row * p.in + i) = bytes;
+  *reinterpret_cast<char4*>(p.int8 + row * p.in + i) = four.values;
   if (i % 32 == 0) {
     const int64_t block = row * (p.in / 32) + i / 32;
-    p.int8_scales[block] = scale;
-    p.int8_sums[block] = scale * static_cast<float>(sum);
+    p.int8_scales[block] = four.scale;
+    p.int8_sums[block] = four.sum;
   }
 }
 

@@ -279,4 +279,31 @@ __device__ inline uint2 as_f16(const float4& y, float factor) {
           bits_of(__floats2half2_rn(y.z * factor, y.w * factor))};
 }
 
+/// Four of 32 values rounded to integers, with the scale of the 32 and the scale times their sum.
+struct Int8Four {
+  char4 values;
+  float scale;
+  float sum;
+};
+/// Of the block of 32 values that eight neighbouring lanes hold, four each. All lanes of a warp call it.
+__device__ inline Int8Four as_int8(const float4& y) {
+  float largest = largest_of_four(y);
+  float not_finite = ((y.x * 0 + y.y * 0) + y.z * 0) + y.w * 0;  // NaN where one is: fmaxf would lose it
+  for (int lanes = 4; lanes > 0; lanes /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(0xffffffffU, largest, lanes));
+    not_finite += __shfl_xor_sync(0xffffffffU, not_finite, lanes);
+  }
+  const bool is_zero = largest < 0x1p-100F;  // below it, 127 / largest would be infinite
+  const float scale = (is_zero ? 0.0F : __fdiv_rn(largest, 127.0F)) + not_finite;
+  const float inverse = is_zero ? 0.0F : __fdiv_rn(127.0F, largest);
+  const int q[4] = {__float2int_rn(y.x * inverse), __float2int_rn(y.y * inverse),
+                    __float2int_rn(y.z * inverse), __float2int_rn(y.w * inverse)};
+  int sum = (q[0] + q[1]) + (q[2] + q[3]);
+  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, lanes);
+  return {{static_cast<signed char>(q[0]), static_cast<signed char>(q[1]), static_cast<signed char>(q[2]),
+           static_cast<signed char>(q[3])},
+          scale,
+          scale * static_cast<float>(sum)};
+}
+
 }  // namespace ingot::cuda

@@ -23,8 +23,8 @@ __device__ inline void arrive_at_cluster() {
   asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
 }
-/// The same for a thread of whose writes nobody has to know.
-__device__ inline void arrive_having_read() {
+/// The same for a thread of whose ordinary writes nobody has to know: it waits for none of them.
+__device__ inline void arrive_relaxed() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
 #endif
@@ -35,18 +35,13 @@ __device__ inline void wait_for_cluster() {
 #endif
 }
 
-/// 16 bytes of the shared memory of the block of that rank, from where this block has `address`.
-__device__ inline float4 load_of_rank(uint32_t address, int rank) {
-  float4 four = {};
+/// Writes to the shared memory of the block of that rank, which has begun, where this block has `address`.
+__device__ inline void store_to_rank(uint32_t address, int rank, float value) {
 #if __CUDA_ARCH__ >= 900
   uint32_t remote;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(four.x), "=f"(four.y), "=f"(four.z), "=f"(four.w)
-               : "r"(remote)
-               : "memory");
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(remote), "f"(value) : "memory");
 #endif
-  return four;
 }
 
 /// Both: what the cluster's threads wrote to shared memory before, all read after it.

@@ -7,6 +7,7 @@
 #include "backend/cuda/free_order.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/block_products.h"
+#include "backend/cuda/kernels/block_row.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_job.h"
 #include "backend/cuda/kernels/linear_one_row.h"
@@ -85,9 +86,12 @@ SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
   return linear;
 }
 
-/// The products with all that follows, but heads where it returns false.
-bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
-  SkinnyLinear linear = skinny_of(rows, job.parts[0].dtype);
+/// Outputs and all that follows the products of a launch that does it all.
+SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
+  SkinnyLinear linear;
+  linear.dtype = job.parts[0].dtype;
+  linear.rows = job.rows.rows;
+  linear.in = job.rows.in;
   linear.epilogue = job.epilogue;
   linear.part_count = job.output_count();
   for (size_t i = 0; i < static_cast<size_t>(linear.part_count); ++i) {
@@ -102,13 +106,60 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& r
     linear.parts[0].up = job.parts[1].weight;
     linear.parts[0].up_bias = job.parts[1].bias;
   }
+  return linear;
+}
+
+/// The products with all that follows, but heads where it returns false.
+bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
+  SkinnyLinear linear = whole_linear(cuda, job);
+  const RowPreparation& p = rows.prepared;
+  linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
+  linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
   if (job.rows.rows != 1 || !has_linear_one_row(cuda.gpu(), job.rows.in)) {
     run_linear_skinny(cuda.gpu(), linear);
     return false;
   }
-  const bool places = job.heads != nullptr && places_heads_of_one_row(*job.heads);
-  run_linear_one_row(cuda.gpu(), linear, rows.are_prepared_by_product ? rows.prepared : RowPreparation{},
-                     places ? *job.heads : LinearHeads{});
+  const bool places = job.heads != nullptr && places_heads_of_one_row(cuda.gpu(), *job.heads);
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
+  run_linear_one_row(cuda.gpu(), linear, rows.are_prepared_by_product ? p : RowPreparation{}, heads);
+  return places;
+}
+
+/// Whether a kernel may read its one row while it writes outputs: it does not write where the row lies.
+bool is_row_apart(const LinearJob& job) {
+  if (job.rows.rows != 1) return false;
+  for (int i = 0; i < job.part_count; ++i) {
+    if (job.parts[static_cast<size_t>(i)].output == job.rows.x) return false;
+  }
+  return true;
+}
+
+/// Whether one row's products with blocks are done with all that precedes and follows them.
+bool is_block_row(const Gpu& gpu, const LinearJob& job) {
+  if (!is_row_apart(job)) return false;
+  for (int i = 0; i < job.part_count; ++i) {
+    const LinearPart& part = job.parts[static_cast<size_t>(i)];
+    if (decode_product(part.dtype, part.is_in_out, job.rows.in) != LinearProduct::blocks ||
+        !has_block_row(gpu, part.dtype, job.rows.in) ||
+        (job.epilogue.gated && part.dtype != job.parts[0].dtype))
+      return false;
+  }
+  return true;
+}
+
+/// A launch for each type of weights. Heads are left where it returns false.
+bool run_block_rows(CudaBackend& cuda, const LinearJob& job) {
+  const SkinnyLinear all = whole_linear(cuda, job);
+  const bool places = job.heads != nullptr && places_heads_of_block_row(*job.heads);
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
+  for (DType dtype : {DType::q8_0, DType::q4_0, DType::q4_k, DType::q6_k, DType::mxfp4}) {
+    SkinnyLinear some = all;
+    some.dtype = dtype;
+    for (size_t i = 0; i < static_cast<size_t>(all.part_count); ++i) {
+      if (job.parts[i].dtype != dtype) some.parts[i].outputs = 0;
+    }
+    run_block_row(cuda.gpu(), some, job.rows, heads);
+  }
   return places;
 }
 
@@ -161,6 +212,11 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
   if (backend == nullptr || job.rows.rows == 0) return;
 
   const Gpu& gpu = gpu_of(*backend);
+  if (is_block_row(gpu, job)) {
+    const bool is_all = run_block_rows(cuda_of(*backend), job);
+    if (job.heads != nullptr && !is_all) run_linear_heads(gpu, *job.heads);
+    return;
+  }
   if (one_launch && takes_rounded_rows(job)) {
     // The kernel ahead may have rounded them as it wrote them.
     uint16_t* const rounded = cuda_of(*backend).rounded_rows().find(job.rows.x, job.rows.rows, job.rows.in);
@@ -170,7 +226,7 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
     }
   }
   rows.are_prepared_by_product =
-      rows.is_needed && one_launch && job.rows.rows == 1 && prepares_one_row(gpu, job.rows.in);
+      rows.is_needed && one_launch && is_row_apart(job) && prepares_one_row(gpu, job.rows.in);
   if (rows.is_needed && !rows.are_prepared_by_product) run_row_preparation(gpu, rows.prepared);
   if (one_launch) {
     const bool is_all = run_one_launch(cuda_of(*backend), job, rows);

@@ -1,10 +1,10 @@
 // Pieces of matrices on their way to the tensor cores.
 //
 // The matrix instruction m16n8k16 multiplies 16 x 16 weights with 16 x 8 inputs; lane (g, t) = (lane / 4,
-// lane % 4) holds weights of rows g and g + 8 and inputs of column g, at k = 2t, 2t + 1, 2t + 8, 2t + 9.
-// Which k is which does not matter as long as weights and inputs agree: a lane takes the eight neighbours 8t
-// … 8t + 7 of 32, which is one load of 16 bytes and serves two instructions. So a piece is 8 rows x 32
-// values: 512 bytes, 16 of each lane, and what a lane copies to shared memory is what it reads from there.
+// lane % 4) holds weights of rows g and g + 8 and inputs of column g, at k = 2t, 2t + 1, 2t + 8, 2t + 9. An
+// instruction takes sixteen neighbours in k, as those of warpgroups do. A piece is 8 rows x 32 values: 512
+// bytes, 16 of which each lane copies to shared memory, and it serves two instructions. Its rows are swizzled
+// there: neither a copy nor a load meets a bank twice.
 #pragma once
 
 #include <cstdint>
@@ -43,9 +43,20 @@ __device__ inline void copy_inputs(uint32_t to, const void* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
 
+/// Where in a piece a lane copies 16 bytes to: values 8t … 8t + 7 of row g.
+__device__ inline uint32_t copied_place(int lane) {
+  return static_cast<uint32_t>(lane / 4 * 64 + (lane % 4 ^ lane / 8) * 16);
+}
+/// Where in a piece a lane loads from.
+__device__ inline uint32_t loaded_place(int lane) {
+  return static_cast<uint32_t>(lane % 8 * 64 + (lane / 8 ^ lane % 8 / 2) * 16);
+}
+
+/// Loads a piece, each lane from its loaded_place(): what all lanes have copied. x and y are of the first
+/// sixteen values, z and w of the others.
 __device__ inline uint4 load_piece(uint32_t from) {
   uint4 piece;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(piece.x), "=r"(piece.y), "=r"(piece.z), "=r"(piece.w)
                : "r"(from)
                : "memory");

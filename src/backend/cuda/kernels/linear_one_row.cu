@@ -9,10 +9,12 @@
 // has none.)
 //
 // Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache: the
-// outputs of a tile are such that both of a pair are in it.
+// outputs of a tile are such that both of a pair are in it. Where heads have norms, a cluster of blocks
+// multiplies a head, and its first block finishes it.
 #include "backend/cuda/kernels/linear_one_row.h"
 
 #include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
@@ -26,6 +28,12 @@ constexpr int64_t kLong = 4096;  // values of a row that is long
 constexpr int kKept = 2;
 constexpr int64_t kMostPrepared = int64_t{kKept} * kRowStep;
 constexpr int64_t kMostValues = 16 * 1024;  // of a row
+
+/// What follows the products.
+enum class OneRowEnd : uint8_t { outputs, tiles_of_heads, whole_heads };
+
+constexpr int kHeadBlocks = 4;  // that multiply a head together, where it has a norm
+constexpr int kMostOfHead = 256;
 
 struct OneRowArguments {
   SkinnyArguments skinny;
@@ -53,13 +61,14 @@ __device__ void copy_slice(const SkinnyLinear& linear, const Slice& slice, char*
   __syncwarp();
 }
 
-template <DType kType, int kHalves, bool kPlaces, bool kDeep>
+template <DType kType, int kHalves, OneRowEnd kEnd, bool kDeep>
 __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     linear_one_row(const __grid_constant__ OneRowArguments a) {
   using S = Shape<kHalves, kDeep>;
   constexpr int kStages = S::kStages;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
+  __shared__ float head_values[kEnd == OneRowEnd::whole_heads ? kMostOfHead : 1];
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
   const bool gated = linear.epilogue.gated;
@@ -68,18 +77,24 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const Slice slice = slice_of(linear.in, warp);
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
   const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
-  const int tiles = skinny.first_tile[linear.part_count];
-  const int first_tile = static_cast<int>(blockIdx.x);
+  // Its tiles: those of a part of a head, or one for each round of all blocks.
+  const int own_tiles = static_cast<int>(a.heads.head_dim) / (tile_outputs * kHeadBlocks);
+  const bool is_of_head = kEnd == OneRowEnd::whole_heads;
+  const int first_tile = static_cast<int>(blockIdx.x) * (is_of_head ? own_tiles : 1);
+  const int tiles = is_of_head ? first_tile + own_tiles : skinny.first_tile[linear.part_count];
+  const int stride = is_of_head ? 1 : static_cast<int>(gridDim.x);
 
   char* const dynamic = reinterpret_cast<char*>(shared);
-  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes);
+  const uint32_t copied = ring + copied_place(lane);
+  const uint32_t loaded = ring + loaded_place(lane);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   char* const row = dynamic + S::kFixedBytes;
   const uint64_t policy = weights_policy(true);
   const char* weights[kHalves];  // this lane's first values of the tile that is being read
   const auto aim = [&](int tile_number) {
     const Tile tile = tile_at(skinny, tile_number, tile_outputs);
-    if constexpr (kPlaces) {
+    if constexpr (kEnd == OneRowEnd::tiles_of_heads) {
       const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
 #pragma unroll
       for (int h = 0; h < kHalves; ++h) {
@@ -98,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   /// Asks for the weights of the next step, if there is one.
   const auto read_weights = [&](int stage) {
     if (reading_tile < tiles) {
-      const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
       const int64_t offset = int64_t{reading_step} * (kStep * 2);
       const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
 #pragma unroll
@@ -106,7 +121,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
         copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
       if (++reading_step == slice.steps) {
         reading_step = 0;
-        reading_tile += static_cast<int>(gridDim.x);
+        reading_tile += stride;
         if (reading_tile < tiles) aim(reading_tile);
       }
     }
@@ -114,6 +129,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   };
 
   begin_next_kernel();
+  if constexpr (kEnd == OneRowEnd::whole_heads) arrive_at_cluster();
   // Nobody writes weights: the first are on their way before the inputs are there.
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
@@ -145,17 +161,19 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     __syncthreads();
   }
 
-  const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane % 4 * 16);
+  if constexpr (kEnd == OneRowEnd::whole_heads) wait_for_cluster();  // all blocks have begun
+  // A piece whose rows are all the one row.
+  const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
   int stage = 0;
   int turn = 0;
-  for (int tile_number = first_tile; tile_number < tiles;
-       tile_number += static_cast<int>(gridDim.x), turn ^= 1) {
+  for (int tile_number = first_tile; tile_number < tiles; tile_number += stride, turn ^= 1) {
     float sums[4] = {};
 #pragma unroll 2
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
+      __syncwarp();  // the copies of all lanes are there; the stage before is read
       read_weights(stage == 0 ? kStages - 1 : stage - 1);
-      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
       const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
       const uint4 low = load_piece(from);
       uint4 high = {};
@@ -173,9 +191,9 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     }
     __syncthreads();
     const int output = static_cast<int>(threadIdx.x);
-    if (output >= (kPlaces ? kWarp : tile_outputs)) continue;
+    if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
     const Tile tile = tile_at(skinny, tile_number, tile_outputs);
-    if constexpr (kPlaces) {
+    if constexpr (kEnd == OneRowEnd::tiles_of_heads) {
       const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
       const int n = head.first + head.value(output % tile_outputs, tile_outputs, a.heads.pairs);
       const float sum = sum_of_slices(set + output % tile_outputs, S::kPartials);
@@ -185,8 +203,20 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     }
     if (tile.first_output + output >= linear.parts[tile.part].outputs) continue;
     const float sum = sum_of_slices(set + output, S::kPartials);
+    if constexpr (kEnd == OneRowEnd::whole_heads) {
+      const int n = tile.first_output + output;
+      float* const place = head_values + n % static_cast<int>(a.heads.head_dim);
+      store_to_rank(shared_address(place), 0, biased(sum, row_scale, linear.parts[tile.part].bias, n));
+      continue;
+    }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
     write_output(skinny, tile, output, 0, row_scale, sum, up);
+  }
+  if constexpr (kEnd == OneRowEnd::whole_heads) {
+    arrive_at_cluster();
+    if (rank_in_cluster() != 0) return;
+    wait_for_cluster();
+    if (warp == 0) place_head(a.heads, 0, static_cast<int>(blockIdx.x) / kHeadBlocks, head_values);
   }
 }
 
@@ -202,16 +232,24 @@ int bytes_of(int64_t in) {
 
 template <DType kType, int kHalves, bool kDeep>
 void launch(const Gpu& gpu, const OneRowArguments& arguments) {
-  const auto kernel = arguments.heads.heads > 0 ? linear_one_row<kType, kHalves, true, kDeep>
-                                                : linear_one_row<kType, kHalves, false, kDeep>;
-  const int bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in);
-  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         bytes_of<kHalves, kDeep>(kMostValues)));
+  const LinearHeads& heads = arguments.heads;
+  auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kDeep>;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
   const int most = blocks_of<kDeep>(gpu);
-  const auto blocks = static_cast<unsigned>(tiles < most ? tiles : most);
-  launch_overlapped<OneRowArguments>(
-      gpu, kernel, {.blocks = blocks, .threads = kThreads, .shared_bytes = bytes}, arguments);
+  LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
+                    .threads = kThreads,
+                    .shared_bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in)};
+  if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kDeep>;
+  if constexpr (kHalves == 2 && !kDeep) {
+    if (heads.heads > 0 && heads.q_norm.data != nullptr) {
+      kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kDeep>;
+      shape.blocks = static_cast<unsigned>((heads.heads + 2 * heads.kv_heads) * kHeadBlocks);
+      shape.cluster = kHeadBlocks;
+    }
+  }
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         bytes_of<kHalves, kDeep>(kMostValues)));
+  launch_overlapped<OneRowArguments>(gpu, kernel, shape, arguments);
 }
 
 /// Outputs of the busiest block with tiles of so many.
@@ -232,6 +270,10 @@ void run(const Gpu& gpu, OneRowArguments& arguments) {
 
 template <DType kType>
 void run(const Gpu& gpu, OneRowArguments& arguments) {
+  if (arguments.heads.q_norm.data != nullptr) {
+    count_tiles(arguments.skinny, 16);
+    return launch<kType, 2, false>(gpu, arguments);
+  }
   if (arguments.skinny.linear.in >= kLong) return run<kType, true>(gpu, arguments);
   run<kType, false>(gpu, arguments);
 }
@@ -248,9 +290,15 @@ bool prepares_one_row(const Gpu& gpu, int64_t in) {
   return has_linear_one_row(gpu, in) && in <= kMostPrepared && in % 4 == 0;
 }
 
-bool places_heads_of_one_row(const LinearHeads& heads) {
+bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
+  if (heads.heads == 0) return false;
+  if (heads.q_norm.data != nullptr) {
+    return gpu.compute_capability >= 90 && heads.head_dim % (16 * kHeadBlocks) == 0 &&
+           heads.head_dim <= kMostOfHead &&
+           (heads.heads + 2 * heads.kv_heads) * kHeadBlocks <= kBlocks * gpu.multiprocessors;
+  }
   const bool is_whole = heads.table == nullptr || 2 * heads.pairs == heads.head_dim;
-  return heads.q_norm.data == nullptr && is_whole && heads.head_dim % 16 == 0 && heads.heads > 0;
+  return is_whole && heads.head_dim % 16 == 0;
 }
 
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,

@@ -11,7 +11,7 @@ bool has_linear_one_row(const Gpu& gpu, int64_t in);
 bool prepares_one_row(const Gpu& gpu, int64_t in);
 
 /// Whether it also places the heads of linear_qkv.
-bool places_heads_of_one_row(const LinearHeads& heads);
+bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads);
 
 /// Runs it with the bits of linear_skinny.h. `row`: what is still to be prepared, in place of linear.x and
 /// linear.row_scales; none where its x is null. `heads`: to be placed, in place of what linear.parts say of

@@ -30,16 +30,6 @@ __device__ inline void begin_next_kernel() {
 #endif
 }
 
-/// Asks for the first 512 bytes of `values` 16-bit weights of a row, a line by each of the four lanes that
-/// share it; `weights`: this lane's first, at multiples of 16 bytes.
-__device__ inline void fetch_ahead(const char* weights, int64_t values) {
-#if __CUDA_ARCH__ >= 900
-  const int lane = static_cast<int>(threadIdx.x) % 4;
-  if (lane * 64 < values)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(weights + lane * (128 - 16)) : "memory");
-#endif
-}
-
 struct LaunchShape {
   unsigned blocks = 1;
   unsigned blocks_y = 1;

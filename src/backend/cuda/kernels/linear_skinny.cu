@@ -4,11 +4,10 @@
 // kernel ahead, which may be the one that prepares the rows, has ended.
 #include "backend/cuda/kernels/linear_skinny.h"
 
+#include "backend/cuda/kernels/linear_batch.h"
 #include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/kernels/linear_overlap.cuh"
-#include "backend/cuda/kernels/linear_teams.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
-#include "backend/cuda/kernels/linear_wide.h"
 
 namespace ingot::cuda {
 namespace {
@@ -45,7 +44,9 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
 
   // The ring: stages of kHalves pieces of weights and kColumns of inputs.
   char* const dynamic = reinterpret_cast<char*>(shared);
-  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes + lane * 16);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes);
+  const uint32_t copied = ring + copied_place(lane);
+  const uint32_t loaded = ring + loaded_place(lane);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   const uint64_t policy = weights_policy(a.is_read_once);
   const char* weights[kHalves];  // this lane's first values of the tile that is being read
@@ -58,7 +59,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
   /// Asks for the weights of the next step, if there is one.
   const auto read_weights = [&](int stage) {
     if (slice.steps == 0 || reading_tile >= tiles) return;
-    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+    const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
     const int64_t offset = int64_t{reading_step} * (kStep * 2);
     const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
     for (int h = 0; h < kHalves; ++h)
@@ -74,7 +75,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
   /// Asks for the inputs of the step whose weights were asked for at this stage.
   const auto read_inputs = [&](int stage) {
     if (slice.steps == 0 || input_tile >= tiles) return;
-    const uint32_t to = ring + static_cast<uint32_t>(stage * S::kStageBytes + kHalves * kPieceBytes);
+    const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes + kHalves * kPieceBytes);
     const int64_t offset = int64_t{input_step} * (kStep * 2);
     for (int j = 0; j < kColumns; ++j)
       copy_inputs(to + static_cast<uint32_t>(j * kPieceBytes), inputs[j] + offset);
@@ -106,11 +107,12 @@ __global__ void __launch_bounds__(kThreads, 1) linear_skinny(const __grid_consta
     float sums[S::kTall][kColumns][4] = {};
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
+      __syncwarp();  // the copies of all lanes are there; the stage before is read
       const int last = stage == 0 ? kStages - 1 : stage - 1;
       read_weights(last);
       read_inputs(last);
       commit_copies();
-      const uint32_t from = ring + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
       uint4 pieces[2 * S::kTall] = {};
       for (int h = 0; h < kHalves; ++h) pieces[h] = load_piece(from + static_cast<uint32_t>(h * kPieceBytes));
       for (int j = 0; j < kColumns; ++j) {
@@ -200,7 +202,7 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
   if (linear.rows == 1 && has_linear_one_row(gpu, linear.in)) return run_linear_one_row(gpu, linear, {}, {});
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
-  if (run_linear_teams(gpu, all) || run_linear_wide(gpu, all)) return;
+  if (run_linear_batch(gpu, all)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
     SkinnyArguments some = some_rows(all, first, kRingRows);
     some.is_read_once = linear.rows <= kRingRows;

@@ -1,7 +1,7 @@
 // Heads of one row, tile by tile, by the kernel that multiplies them (linear_heads.cu does all else).
 #pragma once
 
-#include "backend/cuda/kernels/linear_heads.h"
+#include "backend/cuda/kernels/linear_heads.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
 
 namespace ingot::cuda {
@@ -49,11 +49,8 @@ __device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile
     h.q_out[tile.head * h.head_dim + value] = y;
     return;
   }
-  const int64_t slot = h.slots[0];
-  if (slot < 0 || slot >= h.pages * h.page_tokens) return;
-  const int64_t kv_head = tile.head - h.heads - (is_value ? h.kv_heads : 0);
-  const int64_t at =
-      ((slot / h.page_tokens * h.kv_heads + kv_head) * h.page_tokens + slot % h.page_tokens) * h.head_dim;
+  const int64_t at = place_in_cache(h, 0, tile.head - h.heads - (is_value ? h.kv_heads : 0));
+  if (at < 0) return;
   (is_value ? h.values : h.keys)[at + value] = y;
 }
 

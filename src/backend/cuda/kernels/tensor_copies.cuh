@@ -44,7 +44,18 @@ __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap& map, ui
       : "memory");
 }
 
-/// The same to the blocks of a cluster that `blocks` has a bit for; each has its barrier at this address.
+/// The same under a policy of the second-level cache (createpolicy).
+__device__ __forceinline__ void copy_box_once(uint32_t to, const CUtensorMap& map, uint32_t barrier, int k,
+                                              int row, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, "
+      "{%3, %4}], [%2], %5;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(k), "r"(row), "l"(policy)
+      : "memory");
+}
+
+/// A box of a matrix to the blocks of a cluster that `blocks` has a bit for; each has its barrier at this
+/// address.
 __device__ __forceinline__ void copy_box_to_all(uint32_t to, const CUtensorMap& map, uint32_t barrier, int k,
                                                 int row, uint16_t blocks) {
   asm volatile(

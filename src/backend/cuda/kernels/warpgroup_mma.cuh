@@ -1,4 +1,4 @@
-// Products of warpgroups (PTX: wgmma): 64 rows of weights by 32 to 256 rows of inputs, 16 values of each a
+// Products of warpgroups (PTX: wgmma): 64 rows of weights by 16 to 256 rows of inputs, 16 values of each a
 // step, both from shared memory in rows of 128 bytes that are swizzled. Compute capability 9.0a.
 #pragma once
 
@@ -33,7 +33,9 @@ __device__ __forceinline__ uint64_t tile_descriptor(uint32_t address) {
 }
 inline constexpr uint64_t kStepOfTile = 32 >> 4;
 
+#define INGOT_SUMS_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define INGOT_SUMS_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define INGOT_SUMS_24 INGOT_SUMS_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
 #define INGOT_SUMS_32 \
   INGOT_SUMS_16       \
   ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -51,6 +53,7 @@ inline constexpr uint64_t kStepOfTile = 32 >> 4;
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
       "+f"(d[i + 6]), "+f"(d[i + 7])
 #define INGOT_REGISTERS_16(d, i) INGOT_REGISTERS_8(d, i), INGOT_REGISTERS_8(d, i + 8)
+#define INGOT_REGISTERS_24(d, i) INGOT_REGISTERS_16(d, i), INGOT_REGISTERS_8(d, i + 16)
 #define INGOT_REGISTERS_32(d, i) INGOT_REGISTERS_16(d, i), INGOT_REGISTERS_16(d, i + 16)
 #define INGOT_REGISTERS_64(d, i) INGOT_REGISTERS_32(d, i), INGOT_REGISTERS_32(d, i + 32)
 #define INGOT_REGISTERS_128(d, i) INGOT_REGISTERS_64(d, i), INGOT_REGISTERS_64(d, i + 64)
@@ -71,11 +74,23 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
                                                int adds) {
   constexpr bool kIsBf16 = kType == DType::bf16;
 
-  if constexpr (kColumns == 32) {
+  if constexpr (kColumns == 16) {
+    if constexpr (kIsBf16) {
+      INGOT_PRODUCT(16, "bf16", 8, 8, 9, 10);
+    } else {
+      INGOT_PRODUCT(16, "f16", 8, 8, 9, 10);
+    }
+  } else if constexpr (kColumns == 32) {
     if constexpr (kIsBf16) {
       INGOT_PRODUCT(32, "bf16", 16, 16, 17, 18);
     } else {
       INGOT_PRODUCT(32, "f16", 16, 16, 17, 18);
+    }
+  } else if constexpr (kColumns == 48) {
+    if constexpr (kIsBf16) {
+      INGOT_PRODUCT(48, "bf16", 24, 24, 25, 26);
+    } else {
+      INGOT_PRODUCT(48, "f16", 24, 24, 25, 26);
     }
   } else if constexpr (kColumns == 64) {
     if constexpr (kIsBf16) {
@@ -102,12 +117,15 @@ __device__ __forceinline__ void multiply_tiles(float (&sums)[kColumns / 2], uint
 #undef INGOT_REGISTERS_128
 #undef INGOT_REGISTERS_64
 #undef INGOT_REGISTERS_32
+#undef INGOT_REGISTERS_24
 #undef INGOT_REGISTERS_16
 #undef INGOT_REGISTERS_8
 #undef INGOT_SUMS_128
 #undef INGOT_SUMS_64
 #undef INGOT_SUMS_32
+#undef INGOT_SUMS_24
 #undef INGOT_SUMS_16
+#undef INGOT_SUMS_8
 
 #endif
 

@@ -1,0 +1,86 @@
+// What the parts of the kernel of linear_batch.h share: its arguments, a block's shared memory and the order
+// of its steps.
+#pragma once
+
+#include <cuda.h>
+
+#include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/warpgroup_mma.cuh"
+
+namespace ingot::cuda {
+
+inline constexpr int kBatchCluster = kSlices / kSliceGroup;
+inline constexpr int kBatchDepth = 64;  // values of a row in a stage: 128 bytes
+inline constexpr int kHalfOutputs = kGroupOutputs / 2;
+
+/// How a launch cuts up the weight rows. A tile may be lower than what the warpgroups multiply: what they
+/// have beyond it is not used.
+struct BatchHeights {
+  int outputs;      // of a tile
+  int rows;         // of weights that are copied for a tile
+  int stage_bytes;  // weights and inputs
+  int stages;
+};
+
+struct BatchArguments {
+  CUtensorMap x;
+  CUtensorMap weights[kMostLinearParts];  // of a gated pair: both
+  SkinnyArguments skinny;
+  BatchHeights heights;
+};
+
+/// kGroups: of 64 weight rows. kColumns: rows of inputs.
+template <int kGroups_, int kColumns_>
+struct BatchTile {
+  static constexpr int kGroups = kGroups_;
+  static constexpr int kColumns = kColumns_;
+  static constexpr int kMultiplying = kGroups * kGroupThreads;  // threads
+  static constexpr int kThreads = kMultiplying + kWarp;
+  static constexpr int kInputBytes = kColumns * kBatchDepth * 2;  // of a stage
+  // Sums of a rank's outputs: of each rank a float4 of four rows and one output, of each lane, …
+  static constexpr int kFours = kColumns / 16;  // … sixteen rows, …
+  static constexpr int kSources = 2 * kGroups;  // … eight outputs of the lower and upper half of each group
+  static constexpr int kItems = kSources * kFours * kWarp;  // that a rank finishes
+  static constexpr int kItemsOfThread = (kItems + kMultiplying - 1) / kMultiplying;
+  static constexpr int kRankBytes = kItems * 16;
+  static constexpr int kSumsBytes = kBatchCluster * kRankBytes;
+  static constexpr int kBoxOfGroup = kGroupOutputs * kBatchDepth * 2;
+  static constexpr int kMostStages = 24;
+  static constexpr int kSharedBytes = (227 << 10) - 512;  // the barriers have the rest
+  // Behind the ring lie the sums, and what warpgroups read behind a low tile's weights.
+  static constexpr int kBehindBytes = kSumsBytes < kBoxOfGroup ? kBoxOfGroup : kSumsBytes;
+  static constexpr int kRingBytes = (kSharedBytes - kBehindBytes - 1024) / 1024 * 1024;
+};
+
+/// The barriers and stages of a block.
+template <class T>
+struct BatchShared {
+  uint32_t sums;
+  uint32_t stages;
+  uint32_t barriers;
+  int stage_bytes;
+
+  __device__ uint32_t stage(int i) const { return stages + static_cast<uint32_t>(i * stage_bytes); }
+  __device__ uint32_t weights(int i) const { return stage(i) + T::kInputBytes; }
+  __device__ uint32_t full(int i) const { return barriers + static_cast<uint32_t>(i * 8); }
+  __device__ uint32_t free(int i) const { return barriers + static_cast<uint32_t>((T::kMostStages + i) * 8); }
+  __device__ uint32_t sums_full() const { return barriers + T::kMostStages * 16; }
+  __device__ uint32_t sums_free() const { return barriers + T::kMostStages * 16 + 8; }
+};
+
+/// Calls stage(tile, k) for the stages of a block in the order in which they are copied and multiplied, until
+/// it returns false. A slice's last stage may reach into the next slice.
+template <class Stage>
+__device__ __forceinline__ void for_each_stage(int64_t in, int rank, int first_tile, int tiles,
+                                               int tile_stride, const Stage& stage) {
+  for (int tile = first_tile; tile < tiles; tile += tile_stride) {
+    for (int i = 0; i < kSliceGroup; ++i) {
+      const Slice slice = slice_of(in, rank * kSliceGroup + i);
+      for (int step = 0; step < slice.steps; step += 2) {
+        if (!stage(tile, (slice.begin + step) * kStep)) return;
+      }
+    }
+  }
+}
+
+}  // namespace ingot::cuda

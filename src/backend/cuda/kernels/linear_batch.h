@@ -1,0 +1,12 @@
+// Skinny linears of some 10 to 64 rows on the tensor cores of compute capability 9.0.
+#pragma once
+
+#include "backend/cuda/kernels/linear_tiles.cuh"
+
+namespace ingot::cuda {
+
+/// Runs it with the bits of linear_skinny.h, or returns false: for fewer rows, or where this device or build
+/// has no such kernel.
+bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments);
+
+}  // namespace ingot::cuda
