@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
   if (thread == 0) begin_barrier(&arrived, 1);
   fence_barriers();
   __syncthreads();
-  if (sharing > 1) arrive_having_read();
+  if (sharing > 1) share::arrive_at_cluster();
   // Until inputs are there: what the step was given, and keys and values older than it (linear_overlap.cuh).
   UnitWalk walk(a, decode.chunks, rank, sharing, static_cast<int>(blockIdx.x) >> decode.log_sharing,
                 static_cast<int>(gridDim.x) >> decode.log_sharing);
@@ -228,7 +228,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
     // A block alone needs no more: its threads meet before they put the next sums there.
     if (walk.done() || sharing == 1) continue;
     __syncwarp();
-    arrive_having_read();
+    share::arrive_at_cluster();
     must_wait = true;
   }
   if (must_wait) wait_for_cluster();
