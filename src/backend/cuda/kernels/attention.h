@@ -36,16 +36,17 @@ struct SplitSums {
 
 /// Keys of a piece for a row that sees `keys` of them. By this, and so by the row's keys and the model's key
 /// heads alone, the order of a row's sums is fixed. Few keys are one piece, which needs no joining; then come
-/// small pieces, as long as they do not occupy all multiprocessors; then as many as keep every team of
-/// threads of a large device busy with one row, and joining cheap.
-__host__ __device__ constexpr int log_most_pieces(int kv_heads) {
-  return kv_heads >= 8 ? 6 : kv_heads >= 4 ? 7 : 8;
+/// kJoinedAtOnce pieces, which the blocks of a cluster join without a detour through memory; then as many as
+/// keep every team of threads of a large device busy with one row.
+inline constexpr int kJoinedAtOnce = 8;
+__host__ __device__ constexpr int most_pieces(int kv_heads) {
+  return kJoinedAtOnce * (kv_heads >= 8 ? 7 : kv_heads >= 4 ? 14 : 28);
 }
 __host__ __device__ constexpr int split_keys(int keys, int kv_heads) {
-  if (keys <= 64) return 64;
-  if (int64_t{keys} * kv_heads <= 4096) return 32;
-  const int each = ((keys - 1) >> log_most_pieces(kv_heads)) / 32 * 32 + 32;
-  return each < 64 ? 64 : each;
+  if (keys <= 32) return 32;
+  if (keys <= kJoinedAtOnce * 128) return ((keys - 1) / kJoinedAtOnce) / 16 * 16 + 16;
+  const int each = (keys - 1) / most_pieces(kv_heads) / 32 * 32 + 32;
+  return each < 128 ? 128 : each;
 }
 __host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
   return static_cast<int>(static_cast<unsigned>(keys - 1) /
@@ -54,12 +55,10 @@ __host__ __device__ constexpr int splits_of(int keys, int kv_heads) {
 }
 /// No row of at most `keys` keys has more pieces.
 constexpr int most_splits(int keys, int kv_heads) {
-  if (keys <= 64) return 1;
-  const int most = 1 << log_most_pieces(kv_heads);
-  const int small = 4096 / kv_heads < keys ? 4096 / kv_heads : keys;
-  const int of_small = (small + 31) / 32;
-  const int of_large = (keys - 1) / 64 + 1 < most ? (keys - 1) / 64 + 1 : most;
-  return of_small > of_large ? of_small : of_large;
+  if (keys <= 32) return 1;
+  const int most = most_pieces(kv_heads);
+  const int of_size = (keys - 1) / 128 + 1 < most ? (keys - 1) / 128 + 1 : most;
+  return of_size > kJoinedAtOnce ? of_size : kJoinedAtOnce;
 }
 
 /// Whether run_attention_decode() writes out_bf16 for heads of this width.

@@ -134,11 +134,12 @@ __device__ __forceinline__ float rescale(float before, float max) {
 template <typename S>
 using Vectors = float4[S::kKeys][S::kParts];
 
-/// Where the vectors of this lane of a group's key number k begin, of the keys that find() found.
+/// Where the vectors of this lane of a group's key number k begin in the cache, of the keys that find()
+/// found.
 template <typename S>
-__device__ __forceinline__ const float* address(const float* cache, uint32_t found, int k, int warp_lane) {
+__device__ __forceinline__ uint64_t offset(uint32_t found, int k, int warp_lane) {
   const uint32_t row = __shfl_sync(0xffffffff, found, k * S::kGroups + warp_lane / S::kLanes);
-  return cache + static_cast<uint64_t>(row) * S::kHeadDim + 4 * (warp_lane % S::kLanes);
+  return static_cast<uint64_t>(row) * S::kHeadDim + static_cast<uint64_t>(4 * (warp_lane % S::kLanes));
 }
 
 /// What lanes of a group whose numbers differ in `other` hold of `low` and `high`, added: of `low` in those
@@ -203,11 +204,12 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 /// By all threads of a block, kTeam; `thread`: of these. `queries`: of the item's heads, [heads, head_dim].
 /// What the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which
-/// comes to this item now.
-template <typename S, typename Ring>
-__device__ __forceinline__ void attend_piece(const PagedAttention& a, const SplitSums& sums,
-                                             const PieceItem& item, const float* queries, int thread,
-                                             PieceScratch<S>& scratch, Ring&& ring) {
+/// comes to this item now. `sums` takes what a piece that is not all of its row comes to: begin() by all
+/// threads, then put(head of the item, dim, values, highest score, sum of weights) for four dimensions.
+template <typename S, typename Ring, typename Sums>
+__device__ __forceinline__ void attend_piece(const PagedAttention& a, const PieceItem& item,
+                                             const float* queries, int thread, PieceScratch<S>& scratch,
+                                             Ring&& ring, Sums&& sums) {
   using piece::Vectors;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
@@ -233,7 +235,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 
   Vectors<S> key;
   Vectors<S> value;
-  ring.start(a, place);
+  ring.next(a);
   float4 query[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
@@ -254,7 +256,8 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 
 #pragma unroll 1
   for (int batch = 0; batch < batches; ++batch) {
-    ring.read(a, false, key);
+    if (batch > 0) ring.next(a);
+    ring.read_keys(key);
     float scores[S::kOwn];
     piece::own_scores<S, 0>(query, key, lane, scores);
     float max = highest;
@@ -284,7 +287,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         for (int part = 0; part < S::kParts; ++part) mixed[h][part] = piece::scaled(mixed[h][part], of_head);
       }
     }
-    ring.read(a, true, value);
+    ring.read_values(value);
 #pragma unroll
     for (int k = 0; k < S::kKeys; ++k) {
 #pragma unroll
@@ -327,7 +330,9 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
         mixed[h][part] = piece::add_of_lane(mixed[h][part], other);
     }
   }
-  // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
+  const bool is_all = count == piece.place.keys();
+  if (!is_all) sums.begin();
+    // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
 #pragma unroll
   for (int first = 0; first < S::kBlocks; first += kTeamWarps) {
     if (first > 0) __syncthreads();  // what was there has been read
@@ -355,13 +360,11 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Spli
 #pragma unroll
     for (int w = 1; w < kTeamWarps; ++w) value_sum = piece::add(value_sum, part_of(w));
     const int dim = (block % S::kParts * kLanes + lane) * 4;
-    if (count == piece.place.keys()) {
+    if (is_all) {
       put_output(a, (first_head + h) * S::kHeadDim + dim, piece::scaled(value_sum, 1.0F / of_head));
       continue;
     }
-    const int64_t place = (first_head + h) * sums.most_splits + piece.split;
-    *reinterpret_cast<float4*>(sums.mixed + place * S::kHeadDim + dim) = value_sum;
-    if (dim == 0) sums.stats[place] = {highest_of_head, of_head};
+    sums.put(h, dim, value_sum, highest_of_head, of_head);
   }
 }
 

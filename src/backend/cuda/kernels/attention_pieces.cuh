@@ -7,7 +7,9 @@
 
 namespace ingot::cuda {
 
-/// A team's items, all that is known of them in every thread. To be used by whole warps.
+/// A team's items, all that is known of them in every thread. To be used by whole warps. kTogether: pieces of
+/// an item, which a team has all of; the last item of a row's heads may have fewer.
+template <int kTogether>
 class PieceWalk {
  public:
   PieceWalk() = default;
@@ -52,13 +54,17 @@ class PieceWalk {
   }
 
   __device__ bool done() const { return left_ == 0; }
+  /// `rank`: which of the item's pieces, where that many are left.
   template <typename S>
-  __device__ PieceItem item() const {
-    return {piece_, item_ / chunks_, item_ % chunks_ * S::kHeads};
+  __device__ PieceItem item(int rank = 0) const {
+    AttentionPiece piece = piece_;
+    piece.split = piece.split * kTogether + rank;
+    return {piece, item_ / chunks_, item_ % chunks_ * S::kHeads};
   }
   /// Of all pieces of the row for the same heads, and of no others.
   __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
-  __device__ int splits() const { return splits_; }  // of the row
+  __device__ int keys() const { return piece_.place.keys(); }
+  __device__ int splits() const { return splits_; }  // items of the row, for one key head's heads
 
   __device__ void next(const PagedAttention& a) {
     if (--left_ == 0 || ++piece_.split < splits_) return;
@@ -76,12 +82,15 @@ class PieceWalk {
     const int position = a.context_len[sequence] - (end - row);
     return {sequence, position, first_key(a, position)};
   }
+  __device__ static int items_of(int keys, int kv_heads) {
+    return (splits_of(keys, kv_heads) + kTogether - 1) / kTogether;
+  }
   __device__ static int pieces_of(const PagedAttention& a, int sequence) {
     const int end = a.seq_start[sequence + 1];
     int pieces = 0;
 #pragma unroll 1
     for (int row = a.seq_start[sequence]; row < end; ++row)
-      pieces += splits_of(place_of(a, sequence, end, row).keys(), a.kv_heads);
+      pieces += items_of(place_of(a, sequence, end, row).keys(), a.kv_heads);
     return pieces;
   }
   __device__ void enter(const PagedAttention& a, int sequence) {
@@ -92,16 +101,55 @@ class PieceWalk {
   __device__ void enter_row(const PagedAttention& a, int row) {
     piece_.row = row;
     piece_.place = place_of(a, piece_.place.sequence, end_, row);
-    splits_ = splits_of(piece_.place.keys(), a.kv_heads);
+    splits_ = items_of(piece_.place.keys(), a.kv_heads);
   }
 
   AttentionPiece piece_;
   int of_piece_;
   int chunks_;
   int item_;    // of the piece
-  int splits_;  // of the row
+  int splits_;  // of the row, in items
   int end_;     // of the sequence's rows
   int left_;    // items, with this one
+};
+
+/// The same for teams that share items, which are units of kJoinedAtOnce pieces here: of each a team takes
+/// the pieces rank, rank + teams … A team that has none of a unit comes to it all the same.
+class UnitWalk {
+ public:
+  /// `sharing`: teams that share a unit.
+  __device__ UnitWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
+      : units_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
+    if (!units_.done()) enter(a);
+  }
+
+  __device__ bool done() const { return units_.done(); }
+  template <typename S>
+  __device__ PieceItem item() const {
+    return units_.template item<S>(at_);
+  }
+  __device__ int number_of_heads() const { return units_.number_of_heads(); }
+  __device__ int units() const { return units_.splits(); }  // of the row, for one key head's heads
+  __device__ int pieces() const { return pieces_; }         // of the row
+
+  /// Whether the next piece is of the same unit.
+  __device__ bool next(const PagedAttention& a, int pieces_of_unit) {
+    at_ += sharing_;
+    if (at_ < pieces_of_unit) return true;
+    at_ = rank_;
+    units_.next(a);
+    if (!units_.done()) enter(a);
+    return false;
+  }
+
+ private:
+  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(units_.keys(), a.kv_heads); }
+
+  PieceWalk<kJoinedAtOnce> units_;
+  int rank_;
+  int sharing_;
+  int at_;
+  int pieces_ = 0;
 };
 
 }  // namespace ingot::cuda

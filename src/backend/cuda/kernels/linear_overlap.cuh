@@ -1,8 +1,12 @@
 // Launches that begin before the kernel ahead of them has ended (programmatic dependent launch).
 //
-// Until wait_for_inputs() such a kernel writes nothing and reads only what no kernel writes that lets others
-// begin: weights (those kernels write f32 and scratch), or, in attention, what the step was given: it is
-// copied by kernels that do not let others begin, and long before. Every thread waits before it ends, so that
+// Until wait_for_inputs() such a kernel writes nothing and reads only what no kernel of this step writes
+// before it: weights (kernels write f32 and scratch), or, in attention, what the step was given, and keys and
+// values of earlier steps. A step begins with copies of what it is given (context lengths differ from step to
+// step); these wait for all before them and do not let others begin. So whatever comes behind them begins
+// when all kernels of earlier steps have ended, and what they wrote is there. In the step itself kernels
+// write keys and values at the positions of its own rows alone: of a sequence with n rows, its last n. Those,
+// and whatever else kernels ahead write, are read after the wait. Every thread waits before it ends, so that
 // what comes after it comes after everything before it, too.
 #pragma once
 
