@@ -93,7 +93,8 @@ void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums
   const auto bytes = [](int log_sharing) {
     return kRingBytes + (kJoinedAtOnce >> log_sharing) * static_cast<int>(sizeof(Share<S>));
   };
-  // Of all ways to share, that of the least pieces for a team, and of these with the smallest clusters.
+  // The smallest clusters that leave a team not many more pieces than any would: teams of an item wait for
+  // each other (16 rows of 1024 keys on an H200: 48 us with clusters of two, 55 of eight).
   // Clusters do not fill a device: on an H200 some find no place on 8 of its 132 multiprocessors.
   const auto clusters_at_once = [&](int log_sharing) {
     const int fit =
@@ -101,15 +102,13 @@ void run_together(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums
     const int64_t teams = int64_t{std::max(1, std::min(kTeams, fit))} * gpu.multiprocessors;
     return std::max<int64_t>(1, (log_sharing > 0 ? teams * 15 / 16 : teams) >> log_sharing);
   };
-  int log_sharing = 0;
+  const auto pieces_of_team = [&](int log_sharing) {
+    return divide_up(most_units, clusters_at_once(log_sharing)) * (kJoinedAtOnce >> log_sharing);
+  };
   int64_t least = INT64_MAX;
-  for (int log = 0; log <= 3; ++log) {
-    const int64_t pieces = divide_up(most_units, clusters_at_once(log)) * (kJoinedAtOnce >> log);
-    if (pieces < least) {
-      least = pieces;
-      log_sharing = log;
-    }
-  }
+  for (int log = 0; log <= 3; ++log) least = std::min(least, pieces_of_team(log));
+  int log_sharing = 0;
+  while (pieces_of_team(log_sharing) * 5 > least * 7) ++log_sharing;
   const bool joins = gpu.counters != nullptr && items * kJoinedAtOnce <= kGpuCounters;
   const Decode decode{a, sums, chunks, log_sharing, joins ? gpu.counters : nullptr};
   const auto kernel = attend_together<S>;
