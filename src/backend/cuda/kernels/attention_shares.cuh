@@ -61,13 +61,6 @@ __device__ __forceinline__ uint32_t count_up(uint32_t* count) {
   return before;
 }
 
-/// Arrives at the cluster's barrier, for a thread of whose writes nobody has to know.
-__device__ __forceinline__ void arrive_at_cluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
-#endif
-}
-
 /// Softmaxes in progress joined, one after the other.
 struct Joined {
   float4 mixed;
