@@ -2,8 +2,8 @@
 // and each finishes and writes its fourth of the outputs.
 #pragma once
 
-#include "backend/cuda/kernels/cluster_sums.cuh"
 #include "backend/cuda/kernels/linear_batch.cuh"
+#include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_tensor_epilogue.cuh"
 
 namespace ingot::cuda {
@@ -28,7 +28,8 @@ __device__ __forceinline__ void send_sums(const BatchShared<T>& shared, int rank
 #pragma unroll
     for (int j = 0; j < T::kFours; ++j) {
       const float* four = sums + 8 * j + 2 * high;
-      send_four(remote + static_cast<uint32_t>(j * kWarp * 16), barrier, four[0], four[1], four[4], four[5]);
+      send_remote(remote + static_cast<uint32_t>(j * kWarp * 16), barrier,
+                  float4{four[0], four[1], four[4], four[5]});
     }
   }
 }

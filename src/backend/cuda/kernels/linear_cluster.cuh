@@ -1,4 +1,4 @@
-// Blocks of a cluster, which read each other's shared memory (compute capability 9.0).
+// Blocks of a cluster, which read and write each other's shared memory (compute capability 9.0).
 #pragma once
 
 #include <cstdint>
@@ -35,12 +35,33 @@ __device__ inline void wait_for_cluster() {
 #endif
 }
 
+/// What the cluster's block `rank` has where this block has `address`.
+__device__ inline uint32_t address_of_rank(uint32_t address, int rank) {
+  uint32_t remote = 0;
+#if __CUDA_ARCH__ >= 900
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+#endif
+  return remote;
+}
+
 /// Writes to the shared memory of the block of that rank, which has begun, where this block has `address`.
 __device__ inline void store_to_rank(uint32_t address, int rank, float value) {
 #if __CUDA_ARCH__ >= 900
-  uint32_t remote;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(remote) : "r"(address), "r"(rank));
+  const uint32_t remote = address_of_rank(address, rank);
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(remote), "f"(value) : "memory");
+#endif
+}
+
+/// Writes to another block's shared memory, and tells a barrier of it how many bytes have come (PTX:
+/// st.async), so that nobody needs a fence, which would wait for all that was written to memory. Both
+/// addresses are of that block.
+__device__ inline void send_remote(uint32_t to, uint32_t barrier, const float4& v) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(
+          to),
+      "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w), "r"(barrier)
+      : "memory");
 #endif
 }
 
