@@ -285,6 +285,11 @@ std::vector<OpCase> linear_norm_cases() {
   sweep(cases, {.norm = kRms}, std::nullopt, true);
   cases.push_back(speed({.norm = kRms}, DType::bf16, 1, 384, {8192}));  // the storyteller's head
   cases.push_back(speed({.norm = kRms}, DType::bf16, 128, 576, {1536}));
+  // Rows as long as those of models of 8B, and longer.
+  for (DType dtype : {DType::bf16, DType::q4_k}) {
+    cases.push_back(speed({.norm = kRms}, dtype, 1, 4096, {256}));
+    cases.push_back(speed({.norm = kRms}, dtype, 1, 5120, {256}));
+  }
   return cases;
 }
 std::vector<BadCase> linear_norm_bad_cases() {
@@ -295,7 +300,7 @@ std::vector<OpCase> linear_add_cases() {
   std::vector<OpCase> cases = one_part({Activation::none}, true);
   const LinearForm residual{.residual = true};
   cases.push_back(speed(residual, DType::bf16, 1, 3072, {1024}));  // Qwen3-0.6B's way back from the ffn
-  for (DType dtype : {DType::q8_0, DType::q4_k, DType::q6_k}) {
+  for (DType dtype : {DType::bf16, DType::q8_0, DType::q4_k, DType::q6_k}) {
     cases.push_back(speed(residual, dtype, 1, 8192, {2048}));  // Llama 3.2 1B's
   }
   cases.push_back(speed(residual, DType::bf16, 1, 960, {384}));     // the storyteller's
