@@ -62,8 +62,8 @@ bool has_block_row(const Gpu& gpu, DType dtype, int64_t in) {
 }
 
 bool places_heads_of_block_row(const LinearHeads& heads) {
-  const bool is_whole = heads.table == nullptr || 2 * heads.pairs == heads.head_dim;
-  return heads.q_norm.data == nullptr && is_whole && heads.head_dim % kWarpRows == 0 && heads.heads > 0;
+  return heads.heads > 0 && heads.q_norm.data == nullptr && rotates_whole_heads(heads) &&
+         heads.head_dim % kWarpRows == 0;
 }
 
 void run_block_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,

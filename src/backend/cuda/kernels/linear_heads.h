@@ -35,6 +35,10 @@ struct LinearHeads {
   int64_t pages = 0;
   int64_t page_tokens = 0;
 };
+/// Whether all of a head is rotated, or nothing.
+inline bool rotates_whole_heads(const LinearHeads& heads) {
+  return heads.table == nullptr || 2 * heads.pairs == heads.head_dim;
+}
 void run_linear_heads(const Gpu& gpu, const LinearHeads& heads);
 
 }  // namespace ingot::cuda

@@ -297,8 +297,7 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
            heads.head_dim <= kMostOfHead &&
            (heads.heads + 2 * heads.kv_heads) * kHeadBlocks <= kBlocks * gpu.multiprocessors;
   }
-  const bool is_whole = heads.table == nullptr || 2 * heads.pairs == heads.head_dim;
-  return is_whole && heads.head_dim % 16 == 0;
+  return rotates_whole_heads(heads) && heads.head_dim % 16 == 0;
 }
 
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
