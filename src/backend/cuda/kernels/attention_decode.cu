@@ -138,9 +138,6 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   constexpr int kRingBytes = PieceRing<S, PieceWalk<1>>::kBytes;
   const auto kernel = attend_pieces<S>;
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
-  // Else the driver may leave more to the first-level cache, and fewer teams fit.
-  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                       cudaSharedmemCarveoutMaxShared);
   launch_overlapped<Decode>(gpu, kernel,
                             {.blocks = static_cast<unsigned>(most < room ? most : room),
                              .threads = kTeam,

@@ -32,9 +32,6 @@ __global__ void __launch_bounds__(kJoinTeam, 4) join_splits(const Join join) {
 template <typename T>
 void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const LaunchShape shape{.blocks = static_cast<unsigned>(int64_t{a.rows} * a.heads), .threads = kJoinTeam};
-  // As much shared memory as the kernels around it, so that multiprocessors need not be set up anew.
-  cudaFuncSetAttribute(join_splits<T>, cudaFuncAttributePreferredSharedMemoryCarveout,
-                       cudaSharedmemCarveoutMaxShared);
   launch_overlapped(gpu, join_splits<T>, shape, Join{a, sums});
 }
 

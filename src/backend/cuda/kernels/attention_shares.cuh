@@ -8,6 +8,7 @@
 
 #include "backend/cuda/kernels/attention_piece.cuh"
 #include "backend/cuda/kernels/bulk_copies.cuh"
+#include "backend/cuda/kernels/linear_cluster.cuh"
 
 namespace ingot::cuda {
 
@@ -27,31 +28,7 @@ struct alignas(16) Share {
 namespace share {
 
 __device__ __forceinline__ uint32_t address_of_rank(const void* shared, int rank) {
-  uint32_t remote = 0;
-#if __CUDA_ARCH__ >= 900
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-               : "=r"(remote)
-               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), "r"(rank));
-#endif
-  return remote;
-}
-/// Writes to another block's shared memory; its barrier is told how many bytes have come.
-__device__ __forceinline__ void send(uint32_t to, const float4& v, uint32_t barrier) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(
-          to),
-      "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w), "r"(barrier)
-      : "memory");
-#endif
-}
-__device__ __forceinline__ void send(uint32_t to, const float2& v, uint32_t barrier) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to),
-      "f"(v.x), "f"(v.y), "r"(barrier)
-      : "memory");
-#endif
+  return cuda::address_of_rank(static_cast<uint32_t>(__cvta_generic_to_shared(shared)), rank);
 }
 /// Adds to a count: what this thread and those it has met at a barrier wrote before, others see that count
 /// later, and the other way round.

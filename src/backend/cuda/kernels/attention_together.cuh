@@ -45,9 +45,9 @@ struct ToCluster {
       return;
     }
     const uint32_t barrier = share::address_of_rank(arrived, owner);
-    share::send(share::address_of_rank(&share.mixed[piece][own], owner), values, barrier);
+    send_remote(share::address_of_rank(&share.mixed[piece][own], owner), barrier, values);
     if (own == 0)
-      share::send(share::address_of_rank(&share.stats[piece], owner), float2{highest, sum}, barrier);
+      send_remote(share::address_of_rank(&share.stats[piece], owner), barrier, float2{highest, sum});
   }
 };
 

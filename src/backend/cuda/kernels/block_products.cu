@@ -45,8 +45,6 @@ void launch(const Gpu& gpu, const BlockParts& products) {
   }
   const int bytes = shared_bytes(layout);
   if (bytes > 48 * 1024) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                       cudaSharedmemCarveoutMaxShared);
   const LaunchShape shape{.blocks = static_cast<unsigned>(thread_blocks(products, layout)),
                           .threads = static_cast<unsigned>(layout.teams * layout.team_warps * kWarp),
                           .shared_bytes = bytes};

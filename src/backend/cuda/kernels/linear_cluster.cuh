@@ -65,6 +65,15 @@ __device__ inline void send_remote(uint32_t to, uint32_t barrier, const float4& 
 #endif
 }
 
+__device__ inline void send_remote(uint32_t to, uint32_t barrier, const float2& v) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to),
+      "f"(v.x), "f"(v.y), "r"(barrier)
+      : "memory");
+#endif
+}
+
 /// Both: what the cluster's threads wrote to shared memory before, all read after it.
 __device__ inline void synchronise_cluster() {
   arrive_at_cluster();

@@ -72,7 +72,6 @@ struct DecodeRows {
 
   RowPreparation prepared;
   bool is_needed = false;
-  bool are_prepared_by_product = false;
 };
 
 SkinnyLinear skinny_of(const DecodeRows& rows, DType dtype) {
@@ -99,30 +98,16 @@ SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
     linear.parts[i] = {.weight = part.weight,
                        .bias = part.bias,
                        .out = part.output,
-                       .out_bf16 = cuda.rounded_rows().begin(part.output, job.rows.rows, part.outputs),
                        .outputs = static_cast<int32_t>(part.outputs)};
+    // What heads become is not what the products leave.
+    if (job.heads == nullptr)
+      linear.parts[i].out_bf16 = cuda.rounded_rows().begin(part.output, job.rows.rows, part.outputs);
   }
   if (job.epilogue.gated) {
     linear.parts[0].up = job.parts[1].weight;
     linear.parts[0].up_bias = job.parts[1].bias;
   }
   return linear;
-}
-
-/// The products with all that follows, but heads where it returns false.
-bool run_one_launch(CudaBackend& cuda, const LinearJob& job, const DecodeRows& rows) {
-  SkinnyLinear linear = whole_linear(cuda, job);
-  const RowPreparation& p = rows.prepared;
-  linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
-  linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
-  if (job.rows.rows != 1 || !has_linear_one_row(cuda.gpu(), job.rows.in)) {
-    run_linear_skinny(cuda.gpu(), linear);
-    return false;
-  }
-  const bool places = job.heads != nullptr && places_heads_of_one_row(cuda.gpu(), *job.heads);
-  const LinearHeads heads = places ? *job.heads : LinearHeads{};
-  run_linear_one_row(cuda.gpu(), linear, rows.are_prepared_by_product ? p : RowPreparation{}, heads);
-  return places;
 }
 
 /// Whether a kernel may read its one row while it writes outputs: it does not write where the row lies.
@@ -132,6 +117,34 @@ bool is_row_apart(const LinearJob& job) {
     if (job.parts[static_cast<size_t>(i)].output == job.rows.x) return false;
   }
   return true;
+}
+
+/// The products with all that follows, and where it returns true the heads.
+bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
+  const Gpu& gpu = cuda.gpu();
+  const bool is_one_row = job.rows.rows == 1 && has_linear_one_row(gpu, job.rows.in);
+  RowPreparation& p = rows.prepared;
+  // The kernel ahead may have rounded the rows as it wrote them.
+  uint16_t* const rounded =
+      takes_rounded_rows(job) ? cuda.rounded_rows().find(job.rows.x, job.rows.rows, job.rows.in) : nullptr;
+  const bool prepares =
+      rounded == nullptr && is_one_row && is_row_apart(job) && prepares_one_row(gpu, job.rows.in);
+  if (rounded != nullptr) {
+    p.bf16 = rounded;
+  } else if (!prepares) {
+    run_row_preparation(gpu, p);
+  }
+
+  SkinnyLinear linear = whole_linear(cuda, job);
+  linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
+  linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
+  if (!is_one_row) {
+    run_linear_skinny(gpu, linear);
+    return false;
+  }
+  const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
+  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, places ? *job.heads : LinearHeads{});
+  return places;
 }
 
 /// Whether one row's products with blocks are done with all that precedes and follows them.
@@ -147,7 +160,7 @@ bool is_block_row(const Gpu& gpu, const LinearJob& job) {
   return true;
 }
 
-/// A launch for each type of weights. Heads are left where it returns false.
+/// A launch for each type of weights, and where it returns true the heads.
 bool run_block_rows(CudaBackend& cuda, const LinearJob& job) {
   const SkinnyLinear all = whole_linear(cuda, job);
   const bool places = job.heads != nullptr && places_heads_of_block_row(*job.heads);
@@ -195,44 +208,10 @@ void run_product(const Gpu& gpu, const DecodeRows& rows, const LinearPart& part,
   }
 }
 
-}  // namespace
-
-void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
-  const bool one_launch = is_one_launch(job);
-  if (kFreeOrder && one_launch && job.rows.rows > 1) return run_prefill_job(backend, job, workspace);
-  DecodeRows rows(job, workspace);
-  // Sums wait in the output, unless a residual may lie there that is still to be read.
-  std::array<float*, kMostLinearParts> sums = {};
-  for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
-    const bool in_output = !job.has_residual && static_cast<int>(i) < job.output_count();
-    sums[i] = in_output    ? job.parts[i].output
-              : one_launch ? nullptr
-                           : workspace.take<float>(job.rows.rows * job.parts[i].outputs);
-  }
-  if (backend == nullptr || job.rows.rows == 0) return;
-
-  const Gpu& gpu = gpu_of(*backend);
-  if (is_block_row(gpu, job)) {
-    const bool is_all = run_block_rows(cuda_of(*backend), job);
-    if (job.heads != nullptr && !is_all) run_linear_heads(gpu, *job.heads);
-    return;
-  }
-  if (one_launch && takes_rounded_rows(job)) {
-    // The kernel ahead may have rounded them as it wrote them.
-    uint16_t* const rounded = cuda_of(*backend).rounded_rows().find(job.rows.x, job.rows.rows, job.rows.in);
-    if (rounded != nullptr) {
-      rows.prepared.bf16 = rounded;
-      rows.is_needed = false;
-    }
-  }
-  rows.are_prepared_by_product =
-      rows.is_needed && one_launch && is_row_apart(job) && prepares_one_row(gpu, job.rows.in);
-  if (rows.is_needed && !rows.are_prepared_by_product) run_row_preparation(gpu, rows.prepared);
-  if (one_launch) {
-    const bool is_all = run_one_launch(cuda_of(*backend), job, rows);
-    if (job.heads != nullptr && !is_all) run_linear_heads(gpu, *job.heads);
-    return;
-  }
+/// Everything by a kernel of its own: rows, each product, what follows each. `sums`: where products wait.
+void run_apart(const Gpu& gpu, const LinearJob& job, const DecodeRows& rows,
+               const std::array<float*, kMostLinearParts>& sums) {
+  if (rows.is_needed) run_row_preparation(gpu, rows.prepared);
   for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
     if (job.parts[i].outputs > 0) run_product(gpu, rows, job.parts[i], sums[i]);
   }
@@ -253,7 +232,34 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
     }
     run_linear_epilogue(gpu, finish);
   }
-  if (job.heads != nullptr) run_linear_heads(gpu, *job.heads);
+}
+
+}  // namespace
+
+void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace) {
+  const bool one_launch = is_one_launch(job);
+  if (kFreeOrder && one_launch && job.rows.rows > 1) return run_prefill_job(backend, job, workspace);
+  DecodeRows rows(job, workspace);
+  // Sums wait in the output, unless a residual may lie there that is still to be read.
+  std::array<float*, kMostLinearParts> sums = {};
+  for (size_t i = 0; i < static_cast<size_t>(job.part_count); ++i) {
+    const bool in_output = !job.has_residual && static_cast<int>(i) < job.output_count();
+    sums[i] = in_output    ? job.parts[i].output
+              : one_launch ? nullptr
+                           : workspace.take<float>(job.rows.rows * job.parts[i].outputs);
+  }
+  if (backend == nullptr || job.rows.rows == 0) return;
+
+  CudaBackend& cuda = cuda_of(*backend);
+  bool are_heads_placed = false;
+  if (one_launch) {
+    are_heads_placed = run_one_launch(cuda, job, rows);
+  } else if (is_block_row(cuda.gpu(), job)) {
+    are_heads_placed = run_block_rows(cuda, job);
+  } else {
+    run_apart(cuda.gpu(), job, rows, sums);
+  }
+  if (job.heads != nullptr && !are_heads_placed) run_linear_heads(cuda.gpu(), *job.heads);
 }
 
 std::optional<RoundedRows::Wanted> wanted_rounded_rows(const backend::Kernel& kernel, const Launch& launch) {
