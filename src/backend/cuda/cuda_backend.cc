@@ -113,6 +113,9 @@ CudaBackend::CudaBackend(CudaOptions options, Clock::time_point started)
   gpu_.counters = static_cast<uint32_t*>(counters_.data());
   cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
   rounded_rows_ = std::make_unique<RoundedRows>(memory_.acquire(RoundedRows::kBytes));
+  const int most_blocks = 2 * gpu_.multiprocessors;
+  watched_logits_ =
+      std::make_unique<WatchedRow>(memory_.acquire(logits_watch_bytes(most_blocks)), most_blocks);
   uploads_ = std::make_unique<Uploads>(kDevice, Uploads::default_threads(),
                                        [this](size_t bytes) { return host_memory_.acquire(bytes); });
   creation_ms_ = std::chrono::duration<double, std::milli>(Clock::now() - started).count();
@@ -220,14 +223,18 @@ void CudaBackend::enqueue_copies(std::span<const backend::Copy> copies, std::str
 void CudaBackend::enqueue(const backend::Slice& slice) {
   enqueue_copies(slice.copies_in, "copy of a step's inputs");
   rounded_rows_->forget();
+  watched_logits_->forget();
   for (size_t i = 0; i < slice.launches.size(); ++i) {
     const bool is_last = i + 1 == slice.launches.size();
     rounded_rows_->want(is_last ? std::nullopt
                                 : wanted_rounded_rows(*slice.kernels[i + 1], slice.launches[i + 1]));
+    watched_logits_->want(is_last ? std::nullopt
+                                  : wanted_logits(*slice.kernels[i + 1], slice.launches[i + 1]));
     slice.kernels[i]->launch(*this, slice.launches[i]);
     check(cudaGetLastError(), slice.kernels[i]->name);
   }
   rounded_rows_->forget();
+  watched_logits_->forget();
   enqueue_copies(slice.copies_out, "copy of a step's outputs");
 }
 

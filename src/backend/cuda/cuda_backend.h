@@ -19,6 +19,7 @@
 #include "backend/cuda/recordings.h"
 #include "backend/cuda/rounded_rows.h"
 #include "backend/cuda/uploads.h"
+#include "backend/cuda/watched_logits.h"
 
 namespace ingot::cuda {
 
@@ -39,6 +40,7 @@ class CudaBackend final : public backend::Backend {
   const Gpu& gpu() const { return gpu_; }
   CublasLt& cublaslt() { return *cublaslt_; }
   RoundedRows& rounded_rows() { return *rounded_rows_; }
+  WatchedRow& watched_logits() { return *watched_logits_; }
 
   std::string_view name() const override { return "cuda"; }
   backend::Limits limits() const override { return limits_; }
@@ -83,6 +85,7 @@ class CudaBackend final : public backend::Backend {
   PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<RoundedRows> rounded_rows_;
+  std::unique_ptr<WatchedRow> watched_logits_;
   std::unique_ptr<Uploads> uploads_;
   std::shared_ptr<Imports> imports_;
   Recordings recordings_;

@@ -143,7 +143,10 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
     return false;
   }
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
-  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, places ? *job.heads : LinearHeads{});
+  const LinearPart& only = job.parts[0];
+  const bool is_watchable = linear.part_count == 1 && job.heads == nullptr;
+  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, places ? *job.heads : LinearHeads{},
+                     is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{});
   return places;
 }
 

@@ -13,11 +13,14 @@
 // multiplies a head, and its first block finishes it.
 #include "backend/cuda/kernels/linear_one_row.h"
 
+#include <type_traits>
+
 #include "backend/cuda/kernels/activation_rows.cuh"
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/sample_best.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -30,7 +33,7 @@ constexpr int64_t kMostPrepared = int64_t{kKept} * kRowStep;
 constexpr int64_t kMostValues = 16 * 1024;  // of a row
 
 /// What follows the products.
-enum class OneRowEnd : uint8_t { outputs, tiles_of_heads, whole_heads };
+enum class OneRowEnd : uint8_t { outputs, watched_outputs, tiles_of_heads, whole_heads };
 
 constexpr int kHeadBlocks = 4;  // that multiply a head together, where it has a norm
 constexpr int kMostOfHead = 256;
@@ -39,6 +42,7 @@ struct OneRowArguments {
   SkinnyArguments skinny;
   RowPreparation row;  // x: null where the row is prepared
   LinearHeads heads;   // of kernels that place them
+  LogitsWatch watch;   // of kernels that watch outputs
 };
 
 /// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
@@ -49,6 +53,14 @@ struct Shape {
   static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
   static constexpr int kPartials = 2 * kPieceRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
+};
+
+/// In place of WatchedLogits.
+struct Unwatched {
+  __device__ explicit Unwatched(const LogitsWatch& /*watch*/) {}
+  __device__ void begin(int /*threads*/) const {}
+  __device__ void consider(int /*id*/, float /*logit*/) const {}
+  __device__ void end() const {}
 };
 
 /// Writes this warp's run of the row, which the kernel ahead has prepared, to shared memory.
@@ -162,6 +174,8 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   }
 
   if constexpr (kEnd == OneRowEnd::whole_heads) wait_for_cluster();  // all blocks have begun
+  std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
+  watched.begin(kThreads);
   // A piece whose rows are all the one row.
   const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
   int stage = 0;
@@ -210,8 +224,10 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    write_output(skinny, tile, output, 0, row_scale, sum, up);
+    const float y = write_output(skinny, tile, output, 0, row_scale, sum, up);
+    watched.consider(tile.first_output + output, y);
   }
+  if (warp == 0) watched.end();
   if constexpr (kEnd == OneRowEnd::whole_heads) {
     arrive_at_cluster();
     if (rank_in_cluster() != 0) return;
@@ -234,6 +250,8 @@ template <DType kType, int kHalves, bool kDeep>
 void launch(const Gpu& gpu, const OneRowArguments& arguments) {
   const LinearHeads& heads = arguments.heads;
   auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kDeep>;
+  if (arguments.watch.bests != nullptr)
+    kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kDeep>;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
   const int most = blocks_of<kDeep>(gpu);
   LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
@@ -301,9 +319,11 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
 }
 
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
-                        const LinearHeads& heads) {
-  OneRowArguments arguments{
-      .skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)}, .row = row, .heads = heads};
+                        const LinearHeads& heads, const LogitsWatch& watch) {
+  OneRowArguments arguments{.skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)},
+                            .row = row,
+                            .heads = heads,
+                            .watch = watch};
   if (linear.dtype == DType::bf16) {
     run<DType::bf16>(gpu, arguments);
   } else {

@@ -3,6 +3,7 @@
 
 #include "backend/cuda/kernels/linear_heads.h"
 #include "backend/cuda/kernels/linear_skinny.h"
+#include "backend/cuda/kernels/sample.h"
 
 namespace ingot::cuda {
 
@@ -15,8 +16,9 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads);
 
 /// Runs it with the bits of linear_skinny.h. `row`: what is still to be prepared, in place of linear.x and
 /// linear.row_scales; none where its x is null. `heads`: to be placed, in place of what linear.parts say of
-/// outputs; none where it has no heads.
+/// outputs; none where it has no heads. `watch`: of the outputs of the only part, none where it has no bests;
+/// its count is at least twice the multiprocessors.
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
-                        const LinearHeads& heads);
+                        const LinearHeads& heads, const LogitsWatch& watch);
 
 }  // namespace ingot::cuda

@@ -68,9 +68,9 @@ __device__ inline const char* weights_of_half(const SkinnyArguments& a, const Ti
          (row * a.linear.in + k) * 2;
 }
 
-/// Writes an output of a tile; `up` is the second factor's sum.
-__device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
-                                    float row_scale, float sum, float up_sum) {
+/// Writes an output of a tile, and returns it; `up` is the second factor's sum.
+__device__ inline float write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
+                                     float row_scale, float sum, float up_sum) {
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int n = tile.first_output + output;
   const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
@@ -78,6 +78,7 @@ __device__ inline void write_output(const SkinnyArguments& a, const Tile& tile, 
   const float y = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
   part.out[at] = y;
   if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+  return y;
 }
 
 }  // namespace ingot::cuda

@@ -3,6 +3,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/sample.h"
+#include "backend/cuda/watched_logits.h"
 
 namespace ingot::cuda {
 
@@ -21,18 +22,39 @@ size_t sample_workspace(const backend::Backend&, const backend::Launch& launch) 
   return sample_workspace_bytes(logits.shape[0], logits.shape[1]);
 }
 
-void launch_sample(backend::Backend& backend, const backend::Launch& launch) {
+namespace {
+
+Sample sample_of(const backend::Launch& launch) {
   const graph::Tensor& logits = launch.inputs[0];
   const graph::Tensor& counts = launch.inputs[3];
-  run_sample(gpu_of(backend), {.logits = logits.f32(),
-                               .floats = launch.inputs[1].f32(),
-                               .ints = launch.inputs[2].i32(),
-                               .counts = counts.i32(),
-                               .counts_rows = counts.shape[0],
-                               .rows = logits.shape[0],
-                               .vocab = static_cast<int>(logits.shape[1]),
-                               .workspace = launch.workspace.data(),
-                               .ids = launch.output.as<int32_t>()});
+  return {.logits = logits.f32(),
+          .floats = launch.inputs[1].f32(),
+          .ints = launch.inputs[2].i32(),
+          .counts = counts.i32(),
+          .counts_rows = counts.shape[0],
+          .rows = logits.shape[0],
+          .vocab = static_cast<int>(logits.shape[1]),
+          .workspace = launch.workspace.data(),
+          .ids = launch.output.as<int32_t>()};
+}
+
+}  // namespace
+
+void launch_sample(backend::Backend& backend, const backend::Launch& launch) {
+  CudaBackend& cuda = cuda_of(backend);
+  const Sample sample = sample_of(launch);
+  if (const LogitsWatch* watch = cuda.watched_logits().find(sample.logits)) {
+    run_watched_sample(cuda.gpu(), *watch);
+  } else {
+    run_sample(cuda.gpu(), sample);
+  }
+}
+
+std::optional<Sample> wanted_logits(const backend::Kernel& kernel, const backend::Launch& launch) {
+  if (kernel.launch != launch_sample) return {};
+  const Sample sample = sample_of(launch);
+  if (sample.rows != 1 || sample.vocab == 0) return {};
+  return sample;
 }
 
 }  // namespace ingot::cuda

@@ -1,9 +1,11 @@
-// Two kernels. The first finds the highest logit of every chunk of every row. Each block of the second knows
-// from these the highest of its row: rows that are greedy are done there. The others are weighed, a chunk a
-// block, and whichever block of a row is the last to be done draws the token.
+// Two kernels. The first finds the highest logit of every chunk of every row, where the kernel that wrote the
+// logits has not done so. Each block of the second knows from these the highest of its row: rows that are
+// greedy are done there. The others are weighed, a chunk a block, and whichever block of a row is the last to
+// be done draws the token.
 #include "backend/cuda/kernels/sample.h"
 
 #include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/sample_best.cuh"
 #include "backend/cuda/kernels/sample_search.cuh"
 #include "dtype/philox.h"
 
@@ -15,14 +17,6 @@ namespace {
 constexpr int kBestChunk = 4096;
 constexpr int kDrawChunk = 8192;
 constexpr int kBestThreads = 256;
-
-/// A row's sums over its chunks.
-struct RowSums {
-  unsigned long long weights[kBins];
-  uint32_t counts[kBins];  // of the last bin: nothing, it is the rest
-  uint32_t finished;       // chunks
-  uint32_t unused;
-};
 
 struct Workspace {
   RowSums* rows;           // [rows]
@@ -45,34 +39,15 @@ Workspace workspace_of(const Sample& sample) {
   return workspace;
 }
 
-/// The better of all lanes', in every lane.
-__device__ Best best_of_warp(Best best) {
-#pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
-    const float logit = __shfl_xor_sync(~0U, best.logit, distance);
-    const int id = __shfl_xor_sync(~0U, best.id, distance);
-    best.consider(logit, id);
-  }
-  return best;
-}
-
-__device__ Best none() {
-  return {negative_infinity(), 0x7fffffff};
-}
-
 __global__ void __launch_bounds__(kBestThreads) best_kernel(const Sample sample, const Workspace workspace) {
   begin_next_kernel();
   wait_for_inputs();
   const int64_t r = blockIdx.x / workspace.best_chunks;
   const int chunk = static_cast<int>(blockIdx.x % workspace.best_chunks);
   const int thread = static_cast<int>(threadIdx.x);
-  if (chunk == 0) {  // for the next kernel
-    auto* words = reinterpret_cast<uint32_t*>(&workspace.rows[r]);
-    for (int i = thread; i < static_cast<int>(sizeof(RowSums) / sizeof(uint32_t)); i += kBestThreads)
-      words[i] = 0;
-  }
+  if (chunk == 0) workspace.rows[r].clear(kBestThreads);
   const SampleRow row(sample, r);
-  Best best = none();
+  Best best = Best::none();
   const int first = chunk * kBestChunk;
   row.for_logits<8>(first + thread, min(first + kBestChunk, sample.vocab), kBestThreads,
                     [&](int id, float logit) { best.consider(logit, id); });
@@ -81,7 +56,7 @@ __global__ void __launch_bounds__(kBestThreads) best_kernel(const Sample sample,
   if (thread % kWarp == 0) of_warps[thread / kWarp] = best;
   __syncthreads();
   if (thread >= kWarp) return;
-  best = best_of_warp(thread < kBestThreads / kWarp ? of_warps[thread] : none());
+  best = best_of_warp(thread < kBestThreads / kWarp ? of_warps[thread] : Best::none());
   if (thread == 0) workspace.bests[r * workspace.best_chunks + chunk] = best;
 }
 
@@ -173,7 +148,7 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   const int thread = static_cast<int>(threadIdx.x);
   const SampleRow row(sample, r);
   if (row.is_greedy() && chunk != 0) return;
-  Best best = none();  // every warp finds it
+  Best best = Best::none();  // every warp finds it
   for (int i = thread % kWarp; i < workspace.best_chunks; i += kWarp) {
     const Best other = workspace.bests[r * workspace.best_chunks + i];
     best.consider(other.logit, other.id);
@@ -199,6 +174,11 @@ __global__ void __launch_bounds__(kSampleThreads, 2)
   if (thread == 0) sample.ids[r] = id;
 }
 
+void draw(const Gpu& gpu, const Sample& sample, const Workspace& workspace) {
+  const auto blocks = static_cast<unsigned>(sample.rows * workspace.draw_chunks);
+  launch_overlapped(gpu, draw_kernel, {.blocks = blocks, .threads = kSampleThreads}, sample, workspace);
+}
+
 }  // namespace
 
 size_t sample_workspace_bytes(int64_t rows, int64_t vocab) {
@@ -211,10 +191,26 @@ size_t sample_workspace_bytes(int64_t rows, int64_t vocab) {
 void run_sample(const Gpu& gpu, const Sample& sample) {
   if (sample.rows == 0 || sample.vocab == 0) return;
   const Workspace workspace = workspace_of(sample);
-  const auto best_blocks = static_cast<unsigned>(sample.rows * workspace.best_chunks);
-  const auto draw_blocks = static_cast<unsigned>(sample.rows * workspace.draw_chunks);
-  launch_overlapped(gpu, best_kernel, {.blocks = best_blocks, .threads = kBestThreads}, sample, workspace);
-  launch_overlapped(gpu, draw_kernel, {.blocks = draw_blocks, .threads = kSampleThreads}, sample, workspace);
+  const auto blocks = static_cast<unsigned>(sample.rows * workspace.best_chunks);
+  launch_overlapped(gpu, best_kernel, {.blocks = blocks, .threads = kBestThreads}, sample, workspace);
+  draw(gpu, sample, workspace);
+}
+
+size_t logits_watch_bytes(int count) {
+  return sizeof(RowSums) + static_cast<size_t>(count) * sizeof(Best);
+}
+
+LogitsWatch logits_watch_in(void* memory, int count) {
+  auto* const sums = static_cast<RowSums*>(memory);
+  return {.sample = {}, .bests = reinterpret_cast<Best*>(sums + 1), .sums = sums, .count = count};
+}
+
+void run_watched_sample(const Gpu& gpu, const LogitsWatch& watch) {
+  Workspace workspace = workspace_of(watch.sample);
+  workspace.rows = watch.sums;
+  workspace.bests = watch.bests;
+  workspace.best_chunks = watch.count;
+  draw(gpu, watch.sample, workspace);
 }
 
 }  // namespace ingot::cuda

@@ -23,6 +23,24 @@ struct Sample {
 };
 void run_sample(const Gpu& gpu, const Sample& sample);
 
+struct Best;
+struct RowSums;
+
+/// For the kernel that writes the one row of logits: it finds the highest of each of its blocks as
+/// SampleRow penalises them, so that nobody need read them all again for that.
+struct LogitsWatch {
+  Sample sample;
+  Best* bests = nullptr;    // [count], a block of the kernel each; null: nobody wants them
+  RowSums* sums = nullptr;  // [1], which it clears
+  int count = 0;
+};
+/// Behind that kernel.
+void run_watched_sample(const Gpu& gpu, const LogitsWatch& watch);
+
+/// What bests and sums take.
+size_t logits_watch_bytes(int count);
+LogitsWatch logits_watch_in(void* memory, int count);
+
 size_t sample_workspace_bytes(int64_t rows, int64_t vocab);
 
 }  // namespace ingot::cuda

@@ -19,18 +19,6 @@ __device__ inline float negative_infinity() {
   return __int_as_float(static_cast<int>(0xff800000U));
 }
 
-/// The highest logit so far, of the lowest id that has it.
-struct Best {
-  float logit;
-  int id;
-  __device__ void consider(float other_logit, int other_id) {
-    if (other_logit > logit || (other_logit == logit && other_id < id)) {
-      logit = other_logit;
-      id = other_id;
-    }
-  }
-};
-
 class SampleRow {
  public:
   __device__ SampleRow(const Sample& sample, int64_t row)
@@ -74,16 +62,21 @@ class SampleRow {
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         const int id = at + i * stride;
-        if (id < end) f(id, penalised(logits[i], counts[i]));
+        if (id < end) f(id, penalised_by(logits[i], counts[i]));
       }
     }
   }
 
   const int vocab;
 
+  /// The logit of `id` as the sampler sees it.
+  __device__ float penalised(int id, float logit) const {
+    return penalised_by(logit, counts_ == nullptr ? 0 : counts_[id]);
+  }
+
  private:
   /// Rounded at each step, as on the host.
-  __device__ float penalised(float logit, int count) const {
+  __device__ float penalised_by(float logit, int count) const {
     if (isnan(logit)) logit = negative_infinity();
     if (count != 0) {
       const float penalty = of(Sample::kRepetitionPenalty);
