@@ -43,6 +43,7 @@ struct OneRowArguments {
   RowPreparation row;  // x: null where the row is prepared
   LinearHeads heads;   // of kernels that place them
   LogitsWatch watch;   // of kernels that watch outputs
+  WeightsAhead ahead;
 };
 
 /// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
@@ -146,6 +147,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  ask_for_weights_ahead(a.ahead);
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();
@@ -319,11 +321,12 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
 }
 
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
-                        const LinearHeads& heads, const LogitsWatch& watch) {
+                        const LinearHeads& heads, const LogitsWatch& watch, const WeightsAhead& ahead) {
   OneRowArguments arguments{.skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)},
                             .row = row,
                             .heads = heads,
-                            .watch = watch};
+                            .watch = watch,
+                            .ahead = ahead};
   if (linear.dtype == DType::bf16) {
     run<DType::bf16>(gpu, arguments);
   } else {

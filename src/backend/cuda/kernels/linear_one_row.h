@@ -4,6 +4,7 @@
 #include "backend/cuda/kernels/linear_heads.h"
 #include "backend/cuda/kernels/linear_skinny.h"
 #include "backend/cuda/kernels/sample.h"
+#include "backend/cuda/kernels/weights_ahead.h"
 
 namespace ingot::cuda {
 
@@ -19,6 +20,6 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads);
 /// outputs; none where it has no heads. `watch`: of the outputs of the only part, none where it has no bests;
 /// its count is at least twice the multiprocessors.
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
-                        const LinearHeads& heads, const LogitsWatch& watch = {});
+                        const LinearHeads& heads, const LogitsWatch& watch = {}, const WeightsAhead& ahead = {});
 
 }  // namespace ingot::cuda
