@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/whole_file.h"
+#include "exec/identity_json.h"
 #include "exec/json_object.h"
 
 namespace ingot::exec {
@@ -19,7 +20,6 @@ constexpr size_t kMostKernels = 4096;
 constexpr size_t kMostPoints = 64;
 constexpr double kMostMicroseconds = 1e9;
 constexpr double kMostSize = 1e18;
-constexpr int64_t kMostThreads = 1 << 20;
 
 constexpr auto kTypes = [] {
   std::array<DType, kDTypeCount> types{};
@@ -54,22 +54,6 @@ json curve_json(const RateCurve& curve) {
   for (const RateCurve::Point& point : curve.points)
     list.push_back({{"size", point.size}, {"rate", point.rate}});
   return list;
-}
-
-json identity_json(const CalibrationIdentity& identity) {
-  return {{"device", identity.device},
-          {"description", identity.description},
-          {"threads", identity.threads},
-          {"instruction_set", identity.instruction_set},
-          {"build", identity.build}};
-}
-
-CalibrationIdentity read_identity(const JsonObject& reader) {
-  return {.device = reader.text("device"),
-          .description = reader.text("description"),
-          .threads = reader.integer("threads", 1, kMostThreads),
-          .instruction_set = reader.text("instruction_set"),
-          .build = reader.text("build")};
 }
 
 json costs_json(const DeviceCosts& costs) {
