@@ -281,6 +281,13 @@ backend::Overheads CudaBackend::measure_overheads() {
   return guarded([&] { return overheads_of_device(); });
 }
 
+std::vector<backend::TunedForm> CudaBackend::tune(const backend::Slice& slice) {
+  return guarded([&] {
+    uploads_->wait();
+    return tune_forms(slice);
+  });
+}
+
 void CudaBackend::profile(const backend::Slice& slice, std::span<double> launch_us) {
   guarded([&] {
     uploads_->wait();

@@ -1,5 +1,7 @@
 // Linears of generated tokens. 16-bit weights: one kernel with everything that follows. Other weights: their
 // products into memory, then what follows.
+#include <fmt/format.h>
+
 #include <array>
 #include <cstddef>
 
@@ -119,6 +121,21 @@ bool is_row_apart(const LinearJob& job) {
   return true;
 }
 
+/// The form that one row's kernel runs in.
+OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const LinearHeads& heads) {
+  int64_t outputs = 0;
+  for (int i = 0; i < linear.part_count; ++i) outputs += linear.parts[i].outputs;
+  const std::string shape = fmt::format("{} {} -> {}{}", ingot::to_string(linear.dtype), linear.in, outputs,
+                                        linear.epilogue.gated ? ", gated"
+                                        : heads.heads > 0     ? ", heads"
+                                                              : "");
+  std::vector<LinearForms::Form> forms;
+  for (OneRowForm form : one_row_forms(cuda.gpu(), linear, heads))
+    forms.push_back({.id = static_cast<int>(form), .name = to_string(form)});
+  const OneRowForm rule = one_row_rule(cuda.gpu(), linear, heads);
+  return static_cast<OneRowForm>(cuda.linear_forms().choose(shape, forms, static_cast<int>(rule)));
+}
+
 /// The products with all that follows, and where it returns true the heads.
 bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   const Gpu& gpu = cuda.gpu();
@@ -145,8 +162,10 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
   const LinearPart& only = job.parts[0];
   const bool is_watchable = linear.part_count == 1 && job.heads == nullptr;
-  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, places ? *job.heads : LinearHeads{},
-                     is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{});
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
+  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, heads,
+                     is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{},
+                     one_row_form(cuda, linear, heads));
   return places;
 }
 

@@ -43,7 +43,6 @@ struct OneRowArguments {
   RowPreparation row;  // x: null where the row is prepared
   LinearHeads heads;   // of kernels that place them
   LogitsWatch watch;   // of kernels that watch outputs
-  WeightsAhead ahead;
 };
 
 /// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
@@ -147,7 +146,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
-  ask_for_weights_ahead(a.ahead);
+  ask_for_weights_ahead(linear.ahead);
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();
@@ -274,36 +273,63 @@ void launch(const Gpu& gpu, const OneRowArguments& arguments) {
 
 /// Outputs of the busiest block with tiles of so many.
 template <bool kDeep>
-int64_t busiest(const Gpu& gpu, SkinnyArguments& arguments, int outputs) {
+int64_t busiest(const Gpu& gpu, const SkinnyLinear& linear, int outputs) {
+  SkinnyArguments arguments{.linear = linear};
   return divide_up(count_tiles(arguments, outputs), blocks_of<kDeep>(gpu)) * outputs;
 }
 
-template <DType kType, bool kDeep>
-void run(const Gpu& gpu, OneRowArguments& arguments) {
-  SkinnyArguments& skinny = arguments.skinny;
-  const bool gated = skinny.linear.epilogue.gated;
-  const bool is_small = !gated && busiest<kDeep>(gpu, skinny, 8) < busiest<kDeep>(gpu, skinny, 16);
-  if (count_tiles(skinny, is_small || gated ? 8 : 16) == 0) return;
-  if (is_small) return launch<kType, 1, kDeep>(gpu, arguments);
-  launch<kType, 2, kDeep>(gpu, arguments);
+template <DType kType>
+void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
+  const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8;
+  const bool gated = arguments.skinny.linear.epilogue.gated;
+  if (count_tiles(arguments.skinny, is_small || gated ? 8 : 16) == 0) return;
+  switch (form) {
+    case OneRowForm::two_blocks_8:
+      return launch<kType, 1, false>(gpu, arguments);
+    case OneRowForm::two_blocks_16:
+      return launch<kType, 2, false>(gpu, arguments);
+    case OneRowForm::one_deep_8:
+      return launch<kType, 1, true>(gpu, arguments);
+    case OneRowForm::one_deep_16:
+      return launch<kType, 2, true>(gpu, arguments);
+  }
 }
 
-template <DType kType>
-void run(const Gpu& gpu, OneRowArguments& arguments) {
-  if (arguments.heads.q_norm.data != nullptr) {
-    count_tiles(arguments.skinny, 16);
-    return launch<kType, 2, false>(gpu, arguments);
-  }
-  if (arguments.skinny.linear.in >= kLong) return run<kType, true>(gpu, arguments);
-  run<kType, false>(gpu, arguments);
-}
+/// What the kernel has beside its dynamic shared memory, and CUDA takes.
+constexpr int kOwnBytes = 4 << 10;
 
 }  // namespace
 
 bool has_linear_one_row(const Gpu& gpu, int64_t in) {
-  constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
   const int bytes = in >= kLong ? bytes_of<2, true>(in) : bytes_of<2, false>(in);
   return in <= kMostValues && bytes + kOwnBytes <= gpu.shared_bytes_per_block;
+}
+
+std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
+  if (heads.q_norm.data != nullptr) return {OneRowForm::two_blocks_16};
+  std::vector<OneRowForm> forms;
+  const int room = gpu.shared_bytes_per_block - kOwnBytes;
+  const bool gated = linear.epilogue.gated;
+  if (kBlocks * (bytes_of<2, false>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
+    if (!gated) forms.push_back(OneRowForm::two_blocks_8);
+    forms.push_back(OneRowForm::two_blocks_16);
+  }
+  if (bytes_of<2, true>(linear.in) <= room) {
+    if (!gated) forms.push_back(OneRowForm::one_deep_8);
+    forms.push_back(OneRowForm::one_deep_16);
+  }
+  return forms;
+}
+
+OneRowForm one_row_rule(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
+  if (heads.q_norm.data != nullptr) return OneRowForm::two_blocks_16;
+  const bool is_deep = linear.in >= kLong;
+  const auto of = [&](int outputs) {
+    return is_deep ? busiest<true>(gpu, linear, outputs) : busiest<false>(gpu, linear, outputs);
+  };
+  const bool is_small = !linear.epilogue.gated && of(8) < of(16);
+  if (is_deep) return is_small ? OneRowForm::one_deep_8 : OneRowForm::one_deep_16;
+  return is_small ? OneRowForm::two_blocks_8 : OneRowForm::two_blocks_16;
 }
 
 bool prepares_one_row(const Gpu& gpu, int64_t in) {
@@ -321,16 +347,15 @@ bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
 }
 
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
-                        const LinearHeads& heads, const LogitsWatch& watch, const WeightsAhead& ahead) {
+                        const LinearHeads& heads, const LogitsWatch& watch, OneRowForm form) {
   OneRowArguments arguments{.skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)},
                             .row = row,
                             .heads = heads,
-                            .watch = watch,
-                            .ahead = ahead};
+                            .watch = watch};
   if (linear.dtype == DType::bf16) {
-    run<DType::bf16>(gpu, arguments);
+    run<DType::bf16>(gpu, arguments, form);
   } else {
-    run<DType::f16>(gpu, arguments);
+    run<DType::f16>(gpu, arguments, form);
   }
 }
 

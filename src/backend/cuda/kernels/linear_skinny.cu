@@ -200,7 +200,8 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 }  // namespace
 
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
-  if (linear.rows == 1 && has_linear_one_row(gpu, linear.in)) return run_linear_one_row(gpu, linear, {}, {});
+  if (linear.rows == 1 && has_linear_one_row(gpu, linear.in))
+    return run_linear_one_row(gpu, linear, {}, {}, {}, one_row_rule(gpu, linear, {}));
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
   if (run_linear_batch(gpu, all)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
