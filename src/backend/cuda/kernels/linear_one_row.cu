@@ -146,7 +146,6 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
-  ask_for_weights_ahead(linear.ahead);
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();

@@ -13,7 +13,6 @@
 #include <type_traits>
 
 #include "backend/cuda/kernels/gpu.h"
-#include "backend/cuda/kernels/weights_ahead.h"
 
 namespace ingot::cuda {
 
@@ -28,23 +27,6 @@ __device__ inline void wait_for_inputs() {
 __device__ inline void begin_next_kernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/// By all blocks of a grid: each asks for its share.
-__device__ inline void ask_for_weights_ahead(const WeightsAhead& ahead) {
-#if __CUDA_ARCH__ >= 900
-  constexpr int64_t kLine = 128;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  if (warp >= WeightsAhead::kMost || threadIdx.x % kWarp != 0) return;
-  const int64_t bytes = ahead.ranges[warp].bytes;
-  if (bytes == 0) return;
-  const int64_t share = (bytes / gridDim.x + kLine) / kLine * kLine;
-  const int64_t begin = share * blockIdx.x;
-  if (begin >= bytes) return;
-  const auto size = static_cast<uint32_t>(begin + share < bytes ? share : (bytes - begin) / 16 * 16);
-  const char* from = static_cast<const char*>(ahead.ranges[warp].data) + begin;
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(size) : "memory");
 #endif
 }
 

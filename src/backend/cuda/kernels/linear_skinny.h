@@ -8,7 +8,6 @@
 
 #include "backend/cuda/kernels/activation_rows.h"
 #include "backend/cuda/kernels/linear_epilogue.h"
-#include "backend/cuda/kernels/weights_ahead.h"
 
 namespace ingot::cuda {
 
@@ -35,7 +34,6 @@ struct SkinnyLinear {
   SkinnyPart parts[kMostLinearParts] = {};
   int part_count = 0;
   LinearEpilogue epilogue = {};  // only with one part
-  WeightsAhead ahead = {};       // of a kernel that comes later
 };
 /// May read the weights while the kernel ahead is still running.
 void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear);
