@@ -1,5 +1,6 @@
 // ingot tune on the CPU, which has one form of every kernel; on a GPU: tests/gpu/tune.cc.
 #include <cstdlib>
+#include <filesystem>
 
 #include "cli/expect.h"
 #include "cli/tiny_checkpoint.h"
@@ -43,6 +44,7 @@ TEST_F(Tune, RefusesSizesOutsideTheContext) {
 }
 
 TEST_F(Tune, AFileThatIsDamagedIsIgnoredAndSaid) {
+  std::filesystem::create_directory(cache.path("ingot"));
   cache.write("ingot/tuning-v1.json", "{\"version\": 1, \"tun");
   const Result result = tune({});
   expect_success(result);
