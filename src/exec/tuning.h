@@ -1,35 +1,22 @@
 // Which forms of its kernels a device runs, where it has several with the same bits for a shape: measured by
 // `ingot tune` in a model's own step, and kept in the user's cache folder, one entry for each device and
 // thread count. A backend without an entry goes by its rules.
+// An entry of another device or build is not taken, which is said.
 //
-// The file's bytes are untrusted; an entry of another device or build is not taken, which is said. Thread
-// safety: as calibrate.h.
+// Thread safety: as calibrate.h.
 #pragma once
 
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "exec/calibrate.h"
+#include "exec/tuning_file.h"
 
 namespace ingot::exec {
 
-/// Changes with the meaning of the file's text; part of its name, too.
-inline constexpr int kTuningVersion = 1;
-
-struct Tuning {
-  CalibrationIdentity identity;
-  std::vector<backend::TunedForm> forms;
-};
-
 /// $XDG_CACHE_HOME or ~/.cache, then ingot/tuning-v1.json. Empty where the environment names no folder.
 std::string default_tuning_path();
-
-/// Errors: invalid_file: what is wrong, without the path.
-std::vector<Tuning> parse_tunings(std::string_view text);
-std::string tunings_text(std::span<const Tuning> tunings);
 
 struct TuningOptions {
   std::string path;  // of the file; empty: default_tuning_path()

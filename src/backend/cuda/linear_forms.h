@@ -32,12 +32,12 @@ class LinearForms {
     if (is_listening_ &&
         std::ranges::none_of(asked_, [&](const Asked& asked) { return asked.shape == shape; }))
       asked_.push_back({shape, {forms.begin(), forms.end()}, rule});
-    for (const backend::TunedForm& tuned : tuned_) {
-      if (tuned.shape != shape) continue;
-      for (const Form& form : forms) {
-        if (form.name == tuned.form) return form.id;
-      }
-    }
+    const auto tuned =
+        std::ranges::find_if(tuned_, [&](const backend::TunedForm& form) { return form.shape == shape; });
+    if (tuned == tuned_.end()) return rule;
+    const auto form = std::ranges::find_if(forms, [&](const Form& one) { return one.name == tuned->form; });
+    if (form != forms.end()) return form->id;
+    tuned_.erase(tuned);  // a form that other shapes have: it is not in use
     return rule;
   }
   /// In place of what there was for the shape.
