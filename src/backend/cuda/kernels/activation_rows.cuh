@@ -13,7 +13,7 @@ inline constexpr int kRowStep = kRowThreads * 4;  // values that a block takes a
 inline constexpr int kMostRowsOfBlock = 8;
 
 /// Partial sums of a block's rows; every reduction has its own, which saves barriers.
-struct RowPartials {
+struct alignas(16) RowPartials {
   float sums[kMostRowsOfBlock][kRowWarps];
   float offsets[kMostRowsOfBlock][kRowWarps];
   float squares[kMostRowsOfBlock][kRowWarps];
@@ -39,8 +39,13 @@ __device__ inline float largest_of_warp(float value) {
 }
 
 __device__ inline float sum_of_partials(const float (&partials)[kRowWarps]) {
-  float sum = partials[0];
-  for (int i = 1; i < kRowWarps; ++i) sum += partials[i];
+  float4 four = *reinterpret_cast<const float4*>(partials);
+  float sum = four.x + four.y + four.z + four.w;
+#pragma unroll
+  for (int i = 4; i < kRowWarps; i += 4) {
+    four = *reinterpret_cast<const float4*>(partials + i);
+    sum = sum + four.x + four.y + four.z + four.w;
+  }
   return sum;
 }
 
@@ -190,7 +195,7 @@ __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const Ro
         __fmaf_rn(-scale.correction, scale.correction, __fdiv_rn(sum_of_partials(partials.squares[r]), in));
     variance = fmaxf(variance, 0.0F);
   }
-  scale.scale = __fdiv_rn(1.0F, __fsqrt_rn(__fadd_rn(variance, p.eps)));
+  scale.scale = __frcp_rn(__fsqrt_rn(__fadd_rn(variance, p.eps)));
   return scale;
 }
 
@@ -231,6 +236,9 @@ struct KeptRow {
   float4 y[kKept];
   float4 weight[kKept];  // of the norm
 
+  static __device__ float rms(float x, float scale, float weight) {
+    return __fmul_rn(__fmul_rn(x, scale), weight);
+  }
   /// This thread's first value of its fours number i.
   static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
   /// May run before the row is there.
@@ -244,6 +252,7 @@ struct KeptRow {
   }
   /// Has barriers where there is a norm.
   __device__ void normalise(const RowPreparation& p, RowPartials& partials) {
+    if (p.norm == LinearNorm::rms) return normalise_rms(p, partials);
     reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
 #pragma unroll
       for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
@@ -251,6 +260,28 @@ struct KeptRow {
     const RowScale scale = scale_of_row(p, 0, partials);
 #pragma unroll
     for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
+  }
+  /// The same by less instructions: warps beyond the row's end only leave their sums, which are zero.
+  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const bool is_beyond = warp * (kWarp * 4) >= p.in;
+    float sum = 0;
+    if (!is_beyond) {
+      sum = first_sum_of_row(p, [&](const auto& f) {
+#pragma unroll
+        for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
+      });
+    }
+    if (threadIdx.x % kWarp == 0) partials.sums[0][warp] = sum;
+    __syncthreads();
+    if (is_beyond) return;
+    const float scale = scale_of_row(p, 0, partials).scale;
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      if (i > 0 && at(i) >= p.in) continue;
+      y[i] = {rms(y[i].x, scale, weight[i].x), rms(y[i].y, scale, weight[i].y),
+              rms(y[i].z, scale, weight[i].z), rms(y[i].w, scale, weight[i].w)};
+    }
   }
   /// f16_exponent() of what it is now. Has a barrier.
   __device__ int exponent(RowPartials& partials) const {

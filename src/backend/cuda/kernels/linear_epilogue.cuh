@@ -30,11 +30,17 @@ __device__ inline float biased(float sum, float row_scale, const FloatRow& bias,
   return bias.data == nullptr ? y : __fadd_rn(y, load_float(bias, n));
 }
 
-/// Everything after the bias. `at`: of the output in [rows, out]; `up`: the second factor, of gated ones.
-__device__ inline float finished(const LinearEpilogue& epilogue, float y, float up, int64_t n, int64_t at) {
+/// Everything between the bias and the residual. `at`: of the output in [rows, out]; `up`: the second factor,
+/// of gated ones.
+__device__ inline float before_residual(const LinearEpilogue& epilogue, float y, float up, int64_t n,
+                                        int64_t at) {
   if (epilogue.add.data != nullptr) y = __fadd_rn(y, load_float(epilogue.add, epilogue.adds_rows ? at : n));
   y = activated(epilogue.activation, y);
-  if (epilogue.gated) y = __fmul_rn(y, up);
+  return epilogue.gated ? __fmul_rn(y, up) : y;
+}
+/// Everything after the bias.
+__device__ inline float finished(const LinearEpilogue& epilogue, float y, float up, int64_t n, int64_t at) {
+  y = before_residual(epilogue, y, up, n, at);
   if (epilogue.residual != nullptr) y = __fadd_rn(epilogue.residual[at], y);
   return y;
 }

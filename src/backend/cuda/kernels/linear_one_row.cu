@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/head_parameters.cuh"
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
@@ -83,6 +84,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
   __shared__ float head_values[kEnd == OneRowEnd::whole_heads ? kMostOfHead : 1];
+  __shared__ HeadParameters<kEnd == OneRowEnd::whole_heads ? kMostOfHead : 1> head_parameters;
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
   const bool gated = linear.epilogue.gated;
@@ -148,9 +150,22 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  const int head_of_block = static_cast<int>(blockIdx.x) / a.head_blocks;  // where blocks have whole heads
+  int64_t place_of_head = 0;
+  if constexpr (kEnd == OneRowEnd::whole_heads) place_of_head = head_parameters.begin(a.heads, head_of_block);
+  const int output = static_cast<int>(threadIdx.x);  // that this thread finishes, of each tile
+  const bool adds_residual = kEnd <= OneRowEnd::watched_outputs && linear.epilogue.residual != nullptr;
+  float residual = 0;
+  /// Asks for what is added to the outputs of a tile, so that nobody waits for it at the end.
+  const auto read_residual = [&](int tile_number) {
+    if (!adds_residual || output >= tile_outputs || tile_number >= tiles) return;
+    const int n = tile_at(skinny, tile_number, tile_outputs).first_output + output;
+    if (n < linear.parts[0].outputs) residual = linear.epilogue.residual[n];
+  };
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();
+    read_residual(first_tile);
     copy_slice(linear, slice, row);
     if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
   } else {
@@ -158,6 +173,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     kept.load_weights(a.row);
     wait_for_inputs();
     kept.load(a.row, a.row.x);
+    read_residual(first_tile);
     kept.normalise(a.row, row_partials);
     float factor = 1;
     if constexpr (kType == DType::f16) {
@@ -175,7 +191,10 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     __syncthreads();
   }
 
-  if constexpr (kEnd == OneRowEnd::whole_heads) wait_for_cluster();  // all blocks have begun
+  if constexpr (kEnd == OneRowEnd::whole_heads) {
+    head_parameters.read_table(a.heads);
+    wait_for_cluster();  // all blocks have begun
+  }
   std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
   watched.begin(kThreads);
   // A piece whose rows are all the one row.
@@ -206,7 +225,6 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       if constexpr (kHalves == 2) set[warp * S::kPartials + kPieceRows + lane / 4] = sums[2];
     }
     __syncthreads();
-    const int output = static_cast<int>(threadIdx.x);
     if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
     const Tile tile = tile_at(skinny, tile_number, tile_outputs);
     if constexpr (kEnd == OneRowEnd::tiles_of_heads) {
@@ -226,7 +244,9 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    const float y = write_output(skinny, tile, output, 0, row_scale, sum, up);
+    const float y = adds_residual ? write_output(skinny, tile, output, row_scale, sum, up, residual)
+                                  : write_output(skinny, tile, output, 0, row_scale, sum, up);
+    read_residual(tile_number + stride);
     watched.consider(tile.first_output + output, y);
   }
   if (warp == 0) watched.end();
@@ -234,13 +254,8 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     arrive_at_cluster();
     if (rank_in_cluster() != 0) return;
     wait_for_cluster();
-    if (warp == 0) place_head(a.heads, 0, static_cast<int>(blockIdx.x) / a.head_blocks, head_values);
+    if (warp == 0) head_parameters.place(a.heads, head_of_block, head_values, place_of_head);
   }
-}
-
-template <bool kDeep>
-int blocks_of(const Gpu& gpu) {
-  return (kDeep ? 1 : kBlocks) * gpu.multiprocessors;
 }
 
 template <int kHalves, bool kDeep>
@@ -249,13 +264,12 @@ int bytes_of(int64_t in) {
 }
 
 template <DType kType, int kHalves, bool kDeep>
-void launch(const Gpu& gpu, const OneRowArguments& arguments) {
+void launch(const Gpu& gpu, const OneRowArguments& arguments, int most) {
   const LinearHeads& heads = arguments.heads;
   auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kDeep>;
   if (arguments.watch.bests != nullptr)
     kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kDeep>;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
-  const int most = blocks_of<kDeep>(gpu);
   LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
                     .threads = kThreads,
                     .shared_bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in)};
@@ -282,25 +296,31 @@ bool has_head_blocks(const Gpu& gpu, const LinearHeads& heads, int blocks) {
 template <DType kType>
 void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
   arguments.head_blocks = form == OneRowForm::heads_by_8 ? kMoreHeadBlocks : kFewHeadBlocks;
-  const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8;
+  const bool is_small =
+      form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8 || form == OneRowForm::one_block_8;
   const bool gated = arguments.skinny.linear.epilogue.gated;
   if (count_tiles(arguments.skinny, is_small || gated ? 8 : 16) == 0) return;
+  const int most = gpu.multiprocessors;
   switch (form) {
     case OneRowForm::two_blocks_8:
-      return launch<kType, 1, false>(gpu, arguments);
+      return launch<kType, 1, false>(gpu, arguments, kBlocks * most);
     case OneRowForm::two_blocks_16:
     case OneRowForm::heads_by_4:
     case OneRowForm::heads_by_8:
-      return launch<kType, 2, false>(gpu, arguments);
+      return launch<kType, 2, false>(gpu, arguments, kBlocks * most);
+    case OneRowForm::one_block_8:
+      return launch<kType, 1, false>(gpu, arguments, most);
+    case OneRowForm::one_block_16:
+      return launch<kType, 2, false>(gpu, arguments, most);
     case OneRowForm::one_deep_8:
-      return launch<kType, 1, true>(gpu, arguments);
+      return launch<kType, 1, true>(gpu, arguments, most);
     case OneRowForm::one_deep_16:
-      return launch<kType, 2, true>(gpu, arguments);
+      return launch<kType, 2, true>(gpu, arguments, most);
   }
 }
 
 /// What the kernel has beside its dynamic shared memory, and CUDA takes.
-constexpr int kOwnBytes = 4 << 10;
+constexpr int kOwnBytes = 6 << 10;
 
 }  // namespace
 
@@ -321,6 +341,8 @@ std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear
   if (kBlocks * (bytes_of<2, false>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
     if (!gated) forms.push_back(OneRowForm::two_blocks_8);
     forms.push_back(OneRowForm::two_blocks_16);
+    if (!gated) forms.push_back(OneRowForm::one_block_8);
+    forms.push_back(OneRowForm::one_block_16);
   }
   if (bytes_of<2, true>(linear.in) <= room) {
     if (!gated) forms.push_back(OneRowForm::one_deep_8);
