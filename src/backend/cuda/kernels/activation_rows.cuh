@@ -229,18 +229,18 @@ __device__ inline float power_of_two(int exponent) {
   return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
 }
 
-/// A row of at most kKept * kRowStep values, a multiple of four, that a block reads once and keeps in
-/// registers: zeros beyond its end.
-template <int kKept>
+/// A row of at most kKept * kThreads * 4 values, a multiple of four, that a block of kThreads reads once and
+/// keeps in registers: zeros beyond its end. Sums run as in a block of kRowThreads, of which each thread is
+/// kParts; then only rms_norm is there.
+template <int kKept, int kThreads = kRowThreads>
 struct KeptRow {
+  static constexpr int kParts = kRowThreads / kThreads;
+  static_assert(kKept % kParts == 0);
   float4 y[kKept];
   float4 weight[kKept];  // of the norm
 
-  static __device__ float rms(float x, float scale, float weight) {
-    return __fmul_rn(__fmul_rn(x, scale), weight);
-  }
   /// This thread's first value of its fours number i.
-  static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
+  static __device__ int64_t at(int i) { return i * (kThreads * 4) + static_cast<int64_t>(threadIdx.x) * 4; }
   /// May run before the row is there.
   __device__ void load_weights(const RowPreparation& p) {
 #pragma unroll
@@ -253,34 +253,14 @@ struct KeptRow {
   /// Has barriers where there is a norm.
   __device__ void normalise(const RowPreparation& p, RowPartials& partials) {
     if (p.norm == LinearNorm::rms) return normalise_rms(p, partials);
-    reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
-#pragma unroll
-      for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
-    });
-    const RowScale scale = scale_of_row(p, 0, partials);
-#pragma unroll
-    for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
-  }
-  /// The same by less instructions: warps beyond the row's end only leave their sums, which are zero.
-  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    const bool is_beyond = warp * (kWarp * 4) >= p.in;
-    float sum = 0;
-    if (!is_beyond) {
-      sum = first_sum_of_row(p, [&](const auto& f) {
+    if constexpr (kParts == 1) {
+      reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
 #pragma unroll
         for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
       });
-    }
-    if (threadIdx.x % kWarp == 0) partials.sums[0][warp] = sum;
-    __syncthreads();
-    if (is_beyond) return;
-    const float scale = scale_of_row(p, 0, partials).scale;
+      const RowScale scale = scale_of_row(p, 0, partials);
 #pragma unroll
-    for (int i = 0; i < kKept; ++i) {
-      if (i > 0 && at(i) >= p.in) continue;
-      y[i] = {rms(y[i].x, scale, weight[i].x), rms(y[i].y, scale, weight[i].y),
-              rms(y[i].z, scale, weight[i].z), rms(y[i].w, scale, weight[i].w)};
+      for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
     }
   }
   /// f16_exponent() of what it is now. Has a barrier.
@@ -289,9 +269,40 @@ struct KeptRow {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) largest = fmaxf(largest, largest_of_four(y[i]));
     largest = largest_of_warp(largest);
-    if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
+    if (threadIdx.x % kWarp == 0) {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part)
+        partials.largest[0][part * (kThreads / kWarp) + threadIdx.x / kWarp] = largest;
+    }
     __syncthreads();
     return f16_exponent(0, partials);
+  }
+
+ private:
+  /// The same by fewer instructions: warps beyond the row's end only leave their sums, which are zero.
+  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      float sum = 0;
+      if (part * (kThreads * 4) + warp * (kWarp * 4) < p.in) {
+        sum = first_sum_of_row(p, [&](const auto& f) {
+#pragma unroll
+          for (int i = part; i < kKept; i += kParts) f(at(i), y[i]);
+        });
+      }
+      if (threadIdx.x % kWarp == 0) partials.sums[0][part * (kThreads / kWarp) + warp] = sum;
+    }
+    __syncthreads();
+    if (warp * (kWarp * 4) >= p.in) return;
+    const float scale = scale_of_row(p, 0, partials).scale;
+    const auto of = [&](float x, float own) { return __fmul_rn(__fmul_rn(x, scale), own); };
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      if (i > 0 && at(i) >= p.in) continue;
+      y[i] = {of(y[i].x, weight[i].x), of(y[i].y, weight[i].y), of(y[i].z, weight[i].z),
+              of(y[i].w, weight[i].w)};
+    }
   }
 };
 

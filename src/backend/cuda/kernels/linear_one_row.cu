@@ -26,7 +26,6 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kThreads = kSlices * kWarp;
 constexpr int kBlocks = 2;       // of a multiprocessor, if rows are short
 constexpr int64_t kLong = 4096;  // values of a row that is long
 constexpr int kKept = 2;
@@ -48,13 +47,21 @@ struct OneRowArguments {
   int head_blocks = kFewHeadBlocks;  // of a cluster, of kernels that have whole heads
 };
 
-/// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
-template <int kHalves, bool kDeep>
+/// How many blocks a multiprocessor has: the fewer, the longer their rings. Of four, a block has half the
+/// warps, each with two runs of K, which are neighbours.
+enum class Sharing : uint8_t { one, two, four };
+
+/// Of kHalves times 8 rows of weights.
+template <int kHalves, Sharing kSharing>
 struct Shape {
-  static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kDeep ? 2 : 1);
+  static constexpr int kRuns = kSharing == Sharing::four ? 2 : 1;  // of a warp
+  static constexpr int kWarps = kSlices / kRuns;
+  static constexpr int kThreads = kWarps * kWarp;
+  static constexpr int kBlocks = kSharing == Sharing::four ? 4 : kSharing == Sharing::two ? 2 : 1;
+  static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kSharing == Sharing::one ? 2 : 1);
   static constexpr int kStageBytes = kHalves * kPieceBytes;  // of a warp
-  static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
-  static constexpr int kPartials = 2 * kPieceRows;  // of a warp
+  static constexpr int kRingBytes = kWarps * kStages * kStageBytes;
+  static constexpr int kPartials = 2 * kPieceRows;  // of a run
   static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
 };
 
@@ -76,10 +83,10 @@ __device__ void copy_slice(const SkinnyLinear& linear, const Slice& slice, char*
   __syncwarp();
 }
 
-template <DType kType, int kHalves, OneRowEnd kEnd, bool kDeep>
-__global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
+template <DType kType, int kHalves, OneRowEnd kEnd, Sharing kSharing>
+__global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHalves, kSharing>::kBlocks)
     linear_one_row(const __grid_constant__ OneRowArguments a) {
-  using S = Shape<kHalves, kDeep>;
+  using S = Shape<kHalves, kSharing>;
   constexpr int kStages = S::kStages;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
@@ -90,7 +97,14 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const bool gated = linear.epilogue.gated;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Slice slice = slice_of(linear.in, warp);
+  Slice slice = slice_of(linear.in, warp * S::kRuns);  // all runs of the warp
+  int steps_of_run[S::kRuns];
+  steps_of_run[0] = slice.steps;
+#pragma unroll
+  for (int run = 1; run < S::kRuns; ++run) {
+    steps_of_run[run] = slice_of(linear.in, warp * S::kRuns + run).steps;
+    slice.steps += steps_of_run[run];
+  }
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
   const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
   // Its tiles: those of a part of a head, or one for each round of all blocks.
@@ -169,7 +183,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     copy_slice(linear, slice, row);
     if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
   } else {
-    KeptRow<kKept> kept;
+    KeptRow<kKept, S::kThreads> kept;
     kept.load_weights(a.row);
     wait_for_inputs();
     kept.load(a.row, a.row.x);
@@ -196,33 +210,45 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     wait_for_cluster();  // all blocks have begun
   }
   std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
-  watched.begin(kThreads);
+  watched.begin(S::kThreads);
   // A piece whose rows are all the one row.
   const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
+  // Where the ring holds all of the warp's weights, nobody has to ask for more of them.
+  const bool is_all_asked = reading_tile >= tiles;
+  if (is_all_asked) {
+    wait_for_copies<0>();
+    __syncwarp();
+  }
   int stage = 0;
   int turn = 0;
   for (int tile_number = first_tile; tile_number < tiles; tile_number += stride, turn ^= 1) {
-    float sums[4] = {};
-#pragma unroll 2
-    for (int step = 0; step < slice.steps; ++step) {
-      wait_for_copies<kStages - 2>();
-      __syncwarp();  // the copies of all lanes are there; the stage before is read
-      read_weights(stage == 0 ? kStages - 1 : stage - 1);
-      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
-      const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
-      const uint4 low = load_piece(from);
-      uint4 high = {};
-      if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
-      multiply_pieces<kType>(sums, low, high, input);
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-    }
-
     // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
     // who read it.
     float* set = partials + turn * (kSlices * S::kPartials);
-    if (lane % 4 == 0) {  // all columns are the one row
-      set[warp * S::kPartials + lane / 4] = sums[0];
-      if constexpr (kHalves == 2) set[warp * S::kPartials + kPieceRows + lane / 4] = sums[2];
+    uint32_t inputs_of_step = inputs;
+#pragma unroll
+    for (int run = 0; run < S::kRuns; ++run) {
+      float sums[4] = {};
+#pragma unroll 2
+      for (int step = 0; step < steps_of_run[run]; ++step, inputs_of_step += 64) {
+        if (!is_all_asked) {
+          wait_for_copies<kStages - 2>();
+          __syncwarp();  // the copies of all lanes are there; the stage before is read
+          read_weights(stage == 0 ? kStages - 1 : stage - 1);
+        }
+        const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
+        const uint4 input = load_piece(inputs_of_step);
+        const uint4 low = load_piece(from);
+        uint4 high = {};
+        if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
+        multiply_pieces<kType>(sums, low, high, input);
+        stage = stage + 1 == kStages ? 0 : stage + 1;
+      }
+      if (lane % 4 == 0) {  // all columns are the one row
+        float* own = set + (warp * S::kRuns + run) * S::kPartials + lane / 4;
+        own[0] = sums[0];
+        if constexpr (kHalves == 2) own[kPieceRows] = sums[2];
+      }
     }
     __syncthreads();
     if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
@@ -258,31 +284,33 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   }
 }
 
-template <int kHalves, bool kDeep>
+template <int kHalves, Sharing kSharing>
 int bytes_of(int64_t in) {
-  return Shape<kHalves, kDeep>::kFixedBytes + static_cast<int>(prepared_pitch(in)) * 2;
+  return Shape<kHalves, kSharing>::kFixedBytes + static_cast<int>(prepared_pitch(in)) * 2;
 }
 
-template <DType kType, int kHalves, bool kDeep>
+template <DType kType, int kHalves, Sharing kSharing>
 void launch(const Gpu& gpu, const OneRowArguments& arguments, int most) {
   const LinearHeads& heads = arguments.heads;
-  auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kDeep>;
-  if (arguments.watch.bests != nullptr)
-    kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kDeep>;
+  auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kSharing>;
+  if constexpr (kSharing != Sharing::four) {
+    if (arguments.watch.bests != nullptr)
+      kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kSharing>;
+  }
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
   LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
-                    .threads = kThreads,
-                    .shared_bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in)};
-  if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kDeep>;
-  if constexpr (kHalves == 2 && !kDeep) {
+                    .threads = Shape<kHalves, kSharing>::kThreads,
+                    .shared_bytes = bytes_of<kHalves, kSharing>(arguments.skinny.linear.in)};
+  if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kSharing>;
+  if constexpr (kHalves == 2 && kSharing != Sharing::one) {
     if (heads.heads > 0 && heads.q_norm.data != nullptr) {
-      kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kDeep>;
+      kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kSharing>;
       shape.cluster = static_cast<unsigned>(arguments.head_blocks);
       shape.blocks = static_cast<unsigned>(heads.heads + 2 * heads.kv_heads) * shape.cluster;
     }
   }
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         bytes_of<kHalves, kDeep>(kMostValues)));
+                                         bytes_of<kHalves, kSharing>(kMostValues)));
   launch_overlapped<OneRowArguments>(gpu, kernel, shape, arguments);
 }
 
@@ -295,28 +323,43 @@ bool has_head_blocks(const Gpu& gpu, const LinearHeads& heads, int blocks) {
 
 template <DType kType>
 void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
-  arguments.head_blocks = form == OneRowForm::heads_by_8 ? kMoreHeadBlocks : kFewHeadBlocks;
-  const bool is_small =
-      form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8 || form == OneRowForm::one_block_8;
+  arguments.head_blocks = form == OneRowForm::heads_by_8 || form == OneRowForm::heads_by_8_small
+                              ? kMoreHeadBlocks
+                              : kFewHeadBlocks;
+  const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8 ||
+                        form == OneRowForm::one_block_8 || form == OneRowForm::four_blocks_8;
   const bool gated = arguments.skinny.linear.epilogue.gated;
   if (count_tiles(arguments.skinny, is_small || gated ? 8 : 16) == 0) return;
   const int most = gpu.multiprocessors;
   switch (form) {
+    case OneRowForm::four_blocks_8:
+      return launch<kType, 1, Sharing::four>(gpu, arguments, 4 * most);
+    case OneRowForm::four_blocks_16:
+    case OneRowForm::heads_by_8_small:
+      return launch<kType, 2, Sharing::four>(gpu, arguments, 4 * most);
     case OneRowForm::two_blocks_8:
-      return launch<kType, 1, false>(gpu, arguments, kBlocks * most);
+      return launch<kType, 1, Sharing::two>(gpu, arguments, 2 * most);
     case OneRowForm::two_blocks_16:
     case OneRowForm::heads_by_4:
     case OneRowForm::heads_by_8:
-      return launch<kType, 2, false>(gpu, arguments, kBlocks * most);
+      return launch<kType, 2, Sharing::two>(gpu, arguments, 2 * most);
     case OneRowForm::one_block_8:
-      return launch<kType, 1, false>(gpu, arguments, most);
+      return launch<kType, 1, Sharing::two>(gpu, arguments, most);
     case OneRowForm::one_block_16:
-      return launch<kType, 2, false>(gpu, arguments, most);
+      return launch<kType, 2, Sharing::two>(gpu, arguments, most);
     case OneRowForm::one_deep_8:
-      return launch<kType, 1, true>(gpu, arguments, most);
+      return launch<kType, 1, Sharing::one>(gpu, arguments, most);
     case OneRowForm::one_deep_16:
-      return launch<kType, 2, true>(gpu, arguments, most);
+      return launch<kType, 2, Sharing::one>(gpu, arguments, most);
   }
+}
+
+/// The form that is taken for one that cannot prepare this row.
+OneRowForm form_for(const RowPreparation& row, OneRowForm form) {
+  if (row.x == nullptr || (row.norm != LinearNorm::layer && row.in <= kKept * kRowStep / 2)) return form;
+  if (form == OneRowForm::four_blocks_8) return OneRowForm::two_blocks_8;
+  if (form == OneRowForm::four_blocks_16) return OneRowForm::two_blocks_16;
+  return form == OneRowForm::heads_by_8_small ? OneRowForm::heads_by_8 : form;
 }
 
 /// What the kernel has beside its dynamic shared memory, and CUDA takes.
@@ -325,7 +368,7 @@ constexpr int kOwnBytes = 6 << 10;
 }  // namespace
 
 bool has_linear_one_row(const Gpu& gpu, int64_t in) {
-  const int bytes = in >= kLong ? bytes_of<2, true>(in) : bytes_of<2, false>(in);
+  const int bytes = in >= kLong ? bytes_of<2, Sharing::one>(in) : bytes_of<2, Sharing::two>(in);
   return in <= kMostValues && bytes + kOwnBytes <= gpu.shared_bytes_per_block;
 }
 
@@ -333,18 +376,23 @@ std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear
   std::vector<OneRowForm> forms;
   if (heads.q_norm.data != nullptr) {
     forms.push_back(OneRowForm::heads_by_4);
-    if (has_head_blocks(gpu, heads, kMoreHeadBlocks)) forms.push_back(OneRowForm::heads_by_8);
+    if (has_head_blocks(gpu, heads, kMoreHeadBlocks)) {
+      forms.push_back(OneRowForm::heads_by_8);
+      forms.push_back(OneRowForm::heads_by_8_small);
+    }
     return forms;
   }
   const int room = gpu.shared_bytes_per_block - kOwnBytes;
   const bool gated = linear.epilogue.gated;
-  if (kBlocks * (bytes_of<2, false>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
+  if (kBlocks * (bytes_of<2, Sharing::two>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
     if (!gated) forms.push_back(OneRowForm::two_blocks_8);
     forms.push_back(OneRowForm::two_blocks_16);
     if (!gated) forms.push_back(OneRowForm::one_block_8);
     forms.push_back(OneRowForm::one_block_16);
+    if (!gated) forms.push_back(OneRowForm::four_blocks_8);
+    forms.push_back(OneRowForm::four_blocks_16);
   }
-  if (bytes_of<2, true>(linear.in) <= room) {
+  if (bytes_of<2, Sharing::one>(linear.in) <= room) {
     if (!gated) forms.push_back(OneRowForm::one_deep_8);
     forms.push_back(OneRowForm::one_deep_16);
   }
@@ -378,9 +426,9 @@ void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPre
                             .heads = heads,
                             .watch = watch};
   if (linear.dtype == DType::bf16) {
-    run<DType::bf16>(gpu, arguments, form);
+    run<DType::bf16>(gpu, arguments, form_for(row, form));
   } else {
-    run<DType::f16>(gpu, arguments, form);
+    run<DType::f16>(gpu, arguments, form_for(row, form));
   }
 }
 

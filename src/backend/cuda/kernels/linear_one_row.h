@@ -28,13 +28,17 @@ enum class OneRowForm : uint8_t {
   heads_by_4,
   heads_by_8,
   one_block_8,
-  one_block_16
+  one_block_16,
+  four_blocks_8,
+  four_blocks_16,
+  heads_by_8_small
 };
-inline constexpr size_t kOneRowForms = 8;
+inline constexpr size_t kOneRowForms = 11;
 constexpr std::string_view to_string(OneRowForm form) {
   constexpr std::string_view kNames[kOneRowForms] = {
       "2 blocks, 8 outputs", "2 blocks, 16 outputs", "1 deep block, 8 outputs", "1 deep block, 16 outputs",
-      "4 blocks a head",     "8 blocks a head",      "1 block, 8 outputs",      "1 block, 16 outputs"};
+      "4 blocks a head",     "8 blocks a head",      "1 block, 8 outputs",      "1 block, 16 outputs",
+      "4 blocks, 8 outputs", "4 blocks, 16 outputs", "8 small blocks a head"};
   return kNames[static_cast<size_t>(form)];
 }
 /// Those that there are for a linear, and what is taken where nobody chose.
