@@ -59,7 +59,7 @@ struct Shape {
   static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kBlocks = kSharing == Sharing::four ? 4 : kSharing == Sharing::two ? 2 : 1;
   static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kSharing == Sharing::one ? 2 : 1);
-  static constexpr int kStageBytes = kHalves * kPieceBytes;  // of a warp
+  static constexpr uint32_t kStageBytes = kHalves * kPieceBytes;  // of a warp
   static constexpr int kRingBytes = kWarps * kStages * kStageBytes;
   static constexpr int kPartials = 2 * kPieceRows;  // of a run
   static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
@@ -81,6 +81,20 @@ __device__ void copy_slice(const SkinnyLinear& linear, const Slice& slice, char*
 #pragma unroll 4
   for (int i = lane; i < slice.steps * 4; i += kWarp) place[i] = from[i];
   __syncwarp();
+}
+
+/// What a step multiplies.
+template <int kHalves>
+struct Pieces {
+  uint4 input;
+  uint4 low;
+  uint4 high;
+};
+template <int kHalves>
+__device__ inline Pieces<kHalves> load_pieces(uint32_t inputs, uint32_t weights) {
+  Pieces<kHalves> pieces{load_piece(inputs), load_piece(weights), {}};
+  if constexpr (kHalves == 2) pieces.high = load_piece(weights + kPieceBytes);
+  return pieces;
 }
 
 template <DType kType, int kHalves, OneRowEnd kEnd, Sharing kSharing>
@@ -219,7 +233,7 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
     wait_for_copies<0>();
     __syncwarp();
   }
-  int stage = 0;
+  uint32_t stage = 0;
   int turn = 0;
   for (int tile_number = first_tile; tile_number < tiles; tile_number += stride, turn ^= 1) {
     // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
@@ -229,19 +243,28 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
 #pragma unroll
     for (int run = 0; run < S::kRuns; ++run) {
       float sums[4] = {};
+      int step = 0;
+      if (is_all_asked) {
+        // Two steps at a time: nothing is waited for but the matrix instructions before.
+#pragma unroll 1
+        for (; step + 2 <= steps_of_run[run]; step += 2, inputs_of_step += 128) {
+          const Pieces<kHalves> first = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+          const Pieces<kHalves> second =
+              load_pieces<kHalves>(inputs_of_step + 64, loaded + (stage + 1) * S::kStageBytes);
+          multiply_pieces<kType>(sums, first.low, first.high, first.input);
+          multiply_pieces<kType>(sums, second.low, second.high, second.input);
+          stage += 2;
+        }
+      }
 #pragma unroll 2
-      for (int step = 0; step < steps_of_run[run]; ++step, inputs_of_step += 64) {
+      for (; step < steps_of_run[run]; ++step, inputs_of_step += 64) {
         if (!is_all_asked) {
           wait_for_copies<kStages - 2>();
           __syncwarp();  // the copies of all lanes are there; the stage before is read
-          read_weights(stage == 0 ? kStages - 1 : stage - 1);
+          read_weights(static_cast<int>(stage == 0 ? kStages - 1 : stage - 1));
         }
-        const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
-        const uint4 input = load_piece(inputs_of_step);
-        const uint4 low = load_piece(from);
-        uint4 high = {};
-        if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
-        multiply_pieces<kType>(sums, low, high, input);
+        const Pieces<kHalves> pieces = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+        multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
         stage = stage + 1 == kStages ? 0 : stage + 1;
       }
       if (lane % 4 == 0) {  // all columns are the one row
@@ -270,8 +293,7 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    const float y = adds_residual ? write_output(skinny, tile, output, row_scale, sum, up, residual)
-                                  : write_output(skinny, tile, output, 0, row_scale, sum, up);
+    const float y = write_output(skinny, tile, output, row_scale, sum, up, residual);
     read_residual(tile_number + stride);
     watched.consider(tile.first_output + output, y);
   }
