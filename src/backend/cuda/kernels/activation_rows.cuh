@@ -79,10 +79,14 @@ __device__ inline void for_fours(int64_t width, const F& f) {
   for (int64_t begin = 0; begin < width; begin += kRowStep) f(begin + static_cast<int64_t>(threadIdx.x) * 4);
 }
 
+/// The rms_norm of one value.
+__device__ inline float normalised(float x, float scale, float weight) {
+  return __fmul_rn(__fmul_rn(x, scale), weight);
+}
 /// The norm of one value.
 __device__ inline float normalised(float x, const RowScale& scale, float weight, float bias,
                                    LinearNorm norm) {
-  if (norm == LinearNorm::rms) return __fmul_rn(__fmul_rn(x, scale.scale), weight);
+  if (norm == LinearNorm::rms) return normalised(x, scale.scale, weight);
   const float offset = __fsub_rn(__fsub_rn(x, scale.center), scale.correction);
   return __fmaf_rn(__fmul_rn(offset, scale.scale), weight, bias);
 }
@@ -229,18 +233,15 @@ __device__ inline float power_of_two(int exponent) {
   return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
 }
 
-/// A row of at most kKept * kThreads * 4 values, a multiple of four, that a block of kThreads reads once and
-/// keeps in registers: zeros beyond its end. Sums run as in a block of kRowThreads, of which each thread is
-/// kParts; then only rms_norm is there.
-template <int kKept, int kThreads = kRowThreads>
+/// A row of at most kKept * kRowStep values, a multiple of four, that a block reads once and keeps in
+/// registers: zeros beyond its end.
+template <int kKept>
 struct KeptRow {
-  static constexpr int kParts = kRowThreads / kThreads;
-  static_assert(kKept % kParts == 0);
   float4 y[kKept];
   float4 weight[kKept];  // of the norm
 
   /// This thread's first value of its fours number i.
-  static __device__ int64_t at(int i) { return i * (kThreads * 4) + static_cast<int64_t>(threadIdx.x) * 4; }
+  static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
   /// May run before the row is there.
   __device__ void load_weights(const RowPreparation& p) {
 #pragma unroll
@@ -252,16 +253,15 @@ struct KeptRow {
   }
   /// Has barriers where there is a norm.
   __device__ void normalise(const RowPreparation& p, RowPartials& partials) {
-    if (p.norm == LinearNorm::rms) return normalise_rms(p, partials);
-    if constexpr (kParts == 1) {
-      reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
+    const auto each = [&](const auto& f) {
 #pragma unroll
-        for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
-      });
-      const RowScale scale = scale_of_row(p, 0, partials);
+      for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
+    };
+    if (p.norm == LinearNorm::rms) return normalise_rms(p, partials, each);
+    reduce_rows_of(p, 1, partials, [&](int, const auto& f) { each(f); });
+    const RowScale scale = scale_of_row(p, 0, partials);
 #pragma unroll
-      for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
-    }
+    for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
   }
   /// f16_exponent() of what it is now. Has a barrier.
   __device__ int exponent(RowPartials& partials) const {
@@ -269,39 +269,27 @@ struct KeptRow {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) largest = fmaxf(largest, largest_of_four(y[i]));
     largest = largest_of_warp(largest);
-    if (threadIdx.x % kWarp == 0) {
-#pragma unroll
-      for (int part = 0; part < kParts; ++part)
-        partials.largest[0][part * (kThreads / kWarp) + threadIdx.x / kWarp] = largest;
-    }
+    if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
     __syncthreads();
     return f16_exponent(0, partials);
   }
 
  private:
-  /// The same by fewer instructions: warps beyond the row's end only leave their sums, which are zero.
-  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials) {
+  /// The same by fewer instructions: warps beyond the row's end have sums of zero, and nothing else to do.
+  template <class Each>
+  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials, const Each& each) {
     const int warp = static_cast<int>(threadIdx.x) / kWarp;
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-      float sum = 0;
-      if (part * (kThreads * 4) + warp * (kWarp * 4) < p.in) {
-        sum = first_sum_of_row(p, [&](const auto& f) {
-#pragma unroll
-          for (int i = part; i < kKept; i += kParts) f(at(i), y[i]);
-        });
-      }
-      if (threadIdx.x % kWarp == 0) partials.sums[0][part * (kThreads / kWarp) + warp] = sum;
-    }
+    const bool is_beyond = warp * (kWarp * 4) >= p.in;
+    const float sum = is_beyond ? 0 : first_sum_of_row(p, each);
+    if (threadIdx.x % kWarp == 0) partials.sums[0][warp] = sum;
     __syncthreads();
-    if (warp * (kWarp * 4) >= p.in) return;
+    if (is_beyond) return;
     const float scale = scale_of_row(p, 0, partials).scale;
-    const auto of = [&](float x, float own) { return __fmul_rn(__fmul_rn(x, scale), own); };
 #pragma unroll
     for (int i = 0; i < kKept; ++i) {
       if (i > 0 && at(i) >= p.in) continue;
-      y[i] = {of(y[i].x, weight[i].x), of(y[i].y, weight[i].y), of(y[i].z, weight[i].z),
-              of(y[i].w, weight[i].w)};
+      y[i] = {normalised(y[i].x, scale, weight[i].x), normalised(y[i].y, scale, weight[i].y),
+              normalised(y[i].z, scale, weight[i].z), normalised(y[i].w, scale, weight[i].w)};
     }
   }
 };

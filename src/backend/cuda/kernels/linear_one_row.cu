@@ -26,6 +26,7 @@
 namespace ingot::cuda {
 namespace {
 
+constexpr int kThreads = kSlices * kWarp;
 constexpr int kBlocks = 2;       // of a multiprocessor, if rows are short
 constexpr int64_t kLong = 4096;  // values of a row that is long
 constexpr int kKept = 2;
@@ -47,21 +48,13 @@ struct OneRowArguments {
   int head_blocks = kFewHeadBlocks;  // of a cluster, of kernels that have whole heads
 };
 
-/// How many blocks a multiprocessor has: the fewer, the longer their rings. Of four, a block has half the
-/// warps, each with two runs of K, which are neighbours.
-enum class Sharing : uint8_t { one, two, four };
-
-/// Of kHalves times 8 rows of weights.
-template <int kHalves, Sharing kSharing>
+/// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
+template <int kHalves, bool kDeep>
 struct Shape {
-  static constexpr int kRuns = kSharing == Sharing::four ? 2 : 1;  // of a warp
-  static constexpr int kWarps = kSlices / kRuns;
-  static constexpr int kThreads = kWarps * kWarp;
-  static constexpr int kBlocks = kSharing == Sharing::four ? 4 : kSharing == Sharing::two ? 2 : 1;
-  static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kSharing == Sharing::one ? 2 : 1);
+  static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kDeep ? 2 : 1);
   static constexpr uint32_t kStageBytes = kHalves * kPieceBytes;  // of a warp
-  static constexpr int kRingBytes = kWarps * kStages * kStageBytes;
-  static constexpr int kPartials = 2 * kPieceRows;  // of a run
+  static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
+  static constexpr int kPartials = 2 * kPieceRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
 };
 
@@ -97,10 +90,10 @@ __device__ inline Pieces<kHalves> load_pieces(uint32_t inputs, uint32_t weights)
   return pieces;
 }
 
-template <DType kType, int kHalves, OneRowEnd kEnd, Sharing kSharing>
-__global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHalves, kSharing>::kBlocks)
+template <DType kType, int kHalves, OneRowEnd kEnd, bool kDeep>
+__global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     linear_one_row(const __grid_constant__ OneRowArguments a) {
-  using S = Shape<kHalves, kSharing>;
+  using S = Shape<kHalves, kDeep>;
   constexpr int kStages = S::kStages;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
@@ -111,14 +104,7 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
   const bool gated = linear.epilogue.gated;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  Slice slice = slice_of(linear.in, warp * S::kRuns);  // all runs of the warp
-  int steps_of_run[S::kRuns];
-  steps_of_run[0] = slice.steps;
-#pragma unroll
-  for (int run = 1; run < S::kRuns; ++run) {
-    steps_of_run[run] = slice_of(linear.in, warp * S::kRuns + run).steps;
-    slice.steps += steps_of_run[run];
-  }
+  const Slice slice = slice_of(linear.in, warp);
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
   const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
   // Its tiles: those of a part of a head, or one for each round of all blocks.
@@ -197,7 +183,7 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
     copy_slice(linear, slice, row);
     if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
   } else {
-    KeptRow<kKept, S::kThreads> kept;
+    KeptRow<kKept> kept;
     kept.load_weights(a.row);
     wait_for_inputs();
     kept.load(a.row, a.row.x);
@@ -224,7 +210,7 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
     wait_for_cluster();  // all blocks have begun
   }
   std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
-  watched.begin(S::kThreads);
+  watched.begin(kThreads);
   // A piece whose rows are all the one row.
   const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
   // Where the ring holds all of the warp's weights, nobody has to ask for more of them.
@@ -240,38 +226,35 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
     // who read it.
     float* set = partials + turn * (kSlices * S::kPartials);
     uint32_t inputs_of_step = inputs;
-#pragma unroll
-    for (int run = 0; run < S::kRuns; ++run) {
-      float sums[4] = {};
-      int step = 0;
-      if (is_all_asked) {
-        // Two steps at a time: nothing is waited for but the matrix instructions before.
+    float sums[4] = {};
+    int step = 0;
+    if (is_all_asked) {
+      // Two steps at a time: nothing is waited for but the matrix instructions before.
 #pragma unroll 1
-        for (; step + 2 <= steps_of_run[run]; step += 2, inputs_of_step += 128) {
-          const Pieces<kHalves> first = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
-          const Pieces<kHalves> second =
-              load_pieces<kHalves>(inputs_of_step + 64, loaded + (stage + 1) * S::kStageBytes);
-          multiply_pieces<kType>(sums, first.low, first.high, first.input);
-          multiply_pieces<kType>(sums, second.low, second.high, second.input);
-          stage += 2;
-        }
+      for (; step + 2 <= slice.steps; step += 2, inputs_of_step += 128) {
+        const Pieces<kHalves> first = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+        const Pieces<kHalves> second =
+            load_pieces<kHalves>(inputs_of_step + 64, loaded + (stage + 1) * S::kStageBytes);
+        multiply_pieces<kType>(sums, first.low, first.high, first.input);
+        multiply_pieces<kType>(sums, second.low, second.high, second.input);
+        stage += 2;
       }
+    }
 #pragma unroll 2
-      for (; step < steps_of_run[run]; ++step, inputs_of_step += 64) {
-        if (!is_all_asked) {
-          wait_for_copies<kStages - 2>();
-          __syncwarp();  // the copies of all lanes are there; the stage before is read
-          read_weights(static_cast<int>(stage == 0 ? kStages - 1 : stage - 1));
-        }
-        const Pieces<kHalves> pieces = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
-        multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
-        stage = stage + 1 == kStages ? 0 : stage + 1;
+    for (; step < slice.steps; ++step, inputs_of_step += 64) {
+      if (!is_all_asked) {
+        wait_for_copies<kStages - 2>();
+        __syncwarp();  // the copies of all lanes are there; the stage before is read
+        read_weights(static_cast<int>(stage == 0 ? kStages - 1 : stage - 1));
       }
-      if (lane % 4 == 0) {  // all columns are the one row
-        float* own = set + (warp * S::kRuns + run) * S::kPartials + lane / 4;
-        own[0] = sums[0];
-        if constexpr (kHalves == 2) own[kPieceRows] = sums[2];
-      }
+      const Pieces<kHalves> pieces = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+      multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+    if (lane % 4 == 0) {  // all columns are the one row
+      float* own = set + warp * S::kPartials + lane / 4;
+      own[0] = sums[0];
+      if constexpr (kHalves == 2) own[kPieceRows] = sums[2];
     }
     __syncthreads();
     if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
@@ -306,33 +289,39 @@ __global__ void __launch_bounds__(Shape<kHalves, kSharing>::kThreads, Shape<kHal
   }
 }
 
-template <int kHalves, Sharing kSharing>
-int bytes_of(int64_t in) {
-  return Shape<kHalves, kSharing>::kFixedBytes + static_cast<int>(prepared_pitch(in)) * 2;
+template <bool kDeep>
+int blocks_of(const Gpu& gpu) {
+  return (kDeep ? 1 : kBlocks) * gpu.multiprocessors;
 }
 
-template <DType kType, int kHalves, Sharing kSharing>
-void launch(const Gpu& gpu, const OneRowArguments& arguments, int most) {
+template <int kHalves, bool kDeep>
+int bytes_of(int64_t in) {
+  return Shape<kHalves, kDeep>::kFixedBytes + static_cast<int>(prepared_pitch(in)) * 2;
+}
+
+template <DType kType, int kHalves, bool kDeep>
+void launch(const Gpu& gpu, const OneRowArguments& arguments) {
   const LinearHeads& heads = arguments.heads;
-  auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kSharing>;
-  if constexpr (kSharing != Sharing::four) {
-    if (arguments.watch.bests != nullptr)
-      kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kSharing>;
-  }
+  auto kernel = linear_one_row<kType, kHalves, OneRowEnd::outputs, kDeep>;
+  if (arguments.watch.bests != nullptr)
+    kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kDeep>;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
-  LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
-                    .threads = Shape<kHalves, kSharing>::kThreads,
-                    .shared_bytes = bytes_of<kHalves, kSharing>(arguments.skinny.linear.in)};
-  if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kSharing>;
-  if constexpr (kHalves == 2 && kSharing != Sharing::one) {
+  // Blocks with as many tiles each: what is left of a multiprocessor is for the next kernel.
+  const int most = blocks_of<kDeep>(gpu);
+  const int rounds = (tiles + most - 1) / most;
+  LaunchShape shape{.blocks = static_cast<unsigned>((tiles + rounds - 1) / rounds),
+                    .threads = kThreads,
+                    .shared_bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in)};
+  if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kDeep>;
+  if constexpr (kHalves == 2 && !kDeep) {
     if (heads.heads > 0 && heads.q_norm.data != nullptr) {
-      kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kSharing>;
+      kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kDeep>;
       shape.cluster = static_cast<unsigned>(arguments.head_blocks);
       shape.blocks = static_cast<unsigned>(heads.heads + 2 * heads.kv_heads) * shape.cluster;
     }
   }
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         bytes_of<kHalves, kSharing>(kMostValues)));
+                                         bytes_of<kHalves, kDeep>(kMostValues)));
   launch_overlapped<OneRowArguments>(gpu, kernel, shape, arguments);
 }
 
@@ -345,43 +334,22 @@ bool has_head_blocks(const Gpu& gpu, const LinearHeads& heads, int blocks) {
 
 template <DType kType>
 void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
-  arguments.head_blocks = form == OneRowForm::heads_by_8 || form == OneRowForm::heads_by_8_small
-                              ? kMoreHeadBlocks
-                              : kFewHeadBlocks;
-  const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8 ||
-                        form == OneRowForm::one_block_8 || form == OneRowForm::four_blocks_8;
+  arguments.head_blocks = form == OneRowForm::heads_by_8 ? kMoreHeadBlocks : kFewHeadBlocks;
+  const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8;
   const bool gated = arguments.skinny.linear.epilogue.gated;
   if (count_tiles(arguments.skinny, is_small || gated ? 8 : 16) == 0) return;
-  const int most = gpu.multiprocessors;
   switch (form) {
-    case OneRowForm::four_blocks_8:
-      return launch<kType, 1, Sharing::four>(gpu, arguments, 4 * most);
-    case OneRowForm::four_blocks_16:
-    case OneRowForm::heads_by_8_small:
-      return launch<kType, 2, Sharing::four>(gpu, arguments, 4 * most);
     case OneRowForm::two_blocks_8:
-      return launch<kType, 1, Sharing::two>(gpu, arguments, 2 * most);
+      return launch<kType, 1, false>(gpu, arguments);
     case OneRowForm::two_blocks_16:
     case OneRowForm::heads_by_4:
     case OneRowForm::heads_by_8:
-      return launch<kType, 2, Sharing::two>(gpu, arguments, 2 * most);
-    case OneRowForm::one_block_8:
-      return launch<kType, 1, Sharing::two>(gpu, arguments, most);
-    case OneRowForm::one_block_16:
-      return launch<kType, 2, Sharing::two>(gpu, arguments, most);
+      return launch<kType, 2, false>(gpu, arguments);
     case OneRowForm::one_deep_8:
-      return launch<kType, 1, Sharing::one>(gpu, arguments, most);
+      return launch<kType, 1, true>(gpu, arguments);
     case OneRowForm::one_deep_16:
-      return launch<kType, 2, Sharing::one>(gpu, arguments, most);
+      return launch<kType, 2, true>(gpu, arguments);
   }
-}
-
-/// The form that is taken for one that cannot prepare this row.
-OneRowForm form_for(const RowPreparation& row, OneRowForm form) {
-  if (row.x == nullptr || (row.norm != LinearNorm::layer && row.in <= kKept * kRowStep / 2)) return form;
-  if (form == OneRowForm::four_blocks_8) return OneRowForm::two_blocks_8;
-  if (form == OneRowForm::four_blocks_16) return OneRowForm::two_blocks_16;
-  return form == OneRowForm::heads_by_8_small ? OneRowForm::heads_by_8 : form;
 }
 
 /// What the kernel has beside its dynamic shared memory, and CUDA takes.
@@ -390,7 +358,7 @@ constexpr int kOwnBytes = 6 << 10;
 }  // namespace
 
 bool has_linear_one_row(const Gpu& gpu, int64_t in) {
-  const int bytes = in >= kLong ? bytes_of<2, Sharing::one>(in) : bytes_of<2, Sharing::two>(in);
+  const int bytes = in >= kLong ? bytes_of<2, true>(in) : bytes_of<2, false>(in);
   return in <= kMostValues && bytes + kOwnBytes <= gpu.shared_bytes_per_block;
 }
 
@@ -398,23 +366,16 @@ std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear
   std::vector<OneRowForm> forms;
   if (heads.q_norm.data != nullptr) {
     forms.push_back(OneRowForm::heads_by_4);
-    if (has_head_blocks(gpu, heads, kMoreHeadBlocks)) {
-      forms.push_back(OneRowForm::heads_by_8);
-      forms.push_back(OneRowForm::heads_by_8_small);
-    }
+    if (has_head_blocks(gpu, heads, kMoreHeadBlocks)) forms.push_back(OneRowForm::heads_by_8);
     return forms;
   }
   const int room = gpu.shared_bytes_per_block - kOwnBytes;
   const bool gated = linear.epilogue.gated;
-  if (kBlocks * (bytes_of<2, Sharing::two>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
+  if (kBlocks * (bytes_of<2, false>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
     if (!gated) forms.push_back(OneRowForm::two_blocks_8);
     forms.push_back(OneRowForm::two_blocks_16);
-    if (!gated) forms.push_back(OneRowForm::one_block_8);
-    forms.push_back(OneRowForm::one_block_16);
-    if (!gated) forms.push_back(OneRowForm::four_blocks_8);
-    forms.push_back(OneRowForm::four_blocks_16);
   }
-  if (bytes_of<2, Sharing::one>(linear.in) <= room) {
+  if (bytes_of<2, true>(linear.in) <= room) {
     if (!gated) forms.push_back(OneRowForm::one_deep_8);
     forms.push_back(OneRowForm::one_deep_16);
   }
@@ -448,9 +409,9 @@ void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPre
                             .heads = heads,
                             .watch = watch};
   if (linear.dtype == DType::bf16) {
-    run<DType::bf16>(gpu, arguments, form_for(row, form));
+    run<DType::bf16>(gpu, arguments, form);
   } else {
-    run<DType::f16>(gpu, arguments, form_for(row, form));
+    run<DType::f16>(gpu, arguments, form);
   }
 }
 

@@ -26,19 +26,13 @@ enum class OneRowForm : uint8_t {
   one_deep_8,
   one_deep_16,
   heads_by_4,
-  heads_by_8,
-  one_block_8,
-  one_block_16,
-  four_blocks_8,
-  four_blocks_16,
-  heads_by_8_small
+  heads_by_8
 };
-inline constexpr size_t kOneRowForms = 11;
+inline constexpr size_t kOneRowForms = 6;
 constexpr std::string_view to_string(OneRowForm form) {
-  constexpr std::string_view kNames[kOneRowForms] = {
-      "2 blocks, 8 outputs", "2 blocks, 16 outputs", "1 deep block, 8 outputs", "1 deep block, 16 outputs",
-      "4 blocks a head",     "8 blocks a head",      "1 block, 8 outputs",      "1 block, 16 outputs",
-      "4 blocks, 8 outputs", "4 blocks, 16 outputs", "8 small blocks a head"};
+  constexpr std::string_view kNames[kOneRowForms] = {"2 blocks, 8 outputs",     "2 blocks, 16 outputs",
+                                                     "1 deep block, 8 outputs", "1 deep block, 16 outputs",
+                                                     "4 blocks a head",         "8 blocks a head"};
   return kNames[static_cast<size_t>(form)];
 }
 /// Those that there are for a linear, and what is taken where nobody chose.
