@@ -81,45 +81,4 @@ __device__ __forceinline__ void join_pieces(const PagedAttention& a, const Split
   }
 }
 
-/// The same by one warp, for kVectors vectors of a head. Each of the kTogether pieces that are on their way
-/// together takes four registers.
-template <int kVectors, int kTogether>
-__device__ __forceinline__ void join_pieces_together(const PagedAttention& a, const SplitSums& sums,
-                                                     int64_t head, int splits) {
-  constexpr int kUnits = kVectors < kJoinTeam ? kVectors : kJoinTeam;
-  constexpr int kWays = kJoinTeam / kUnits < kMostWays ? kJoinTeam / kUnits : kMostWays;
-  constexpr int kAhead = (kTogether + kWays - 1) / kWays * kWays;  // pieces on their way together
-  static_assert(kVectors <= kJoinTeam);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const float2* stats = sums.stats + head * sums.most_splits;
-  const auto [max, total] = joining::total_of(stats, splits);
-  const float share = 1.0F / total;
-  const float4* mixed = reinterpret_cast<const float4*>(sums.mixed) + head * sums.most_splits * kVectors;
-#pragma unroll 1
-  for (int first_unit = 0; first_unit < kVectors; first_unit += kWarp) {
-    const int unit = min(first_unit + lane, kVectors - 1);
-    float4 parts[kWays] = {};
-#pragma unroll 1
-    for (int first = 0; first < splits; first += kAhead) {
-      float4 values[kAhead];
-      const float4* from = mixed + int64_t{first} * kVectors + unit;
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) values[i] = __ldcg(from + min(i, splits - 1 - first) * kVectors);
-      const int own = min(first + lane, splits - 1);
-      const float weight = expf(__ldcg(stats + own).x - max);
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        const float of_piece = __shfl_sync(0xffffffff, weight, i);
-        if (first + i < splits) joining::add(parts[i % kWays], values[i], of_piece);
-      }
-    }
-    float4 value{};
-#pragma unroll
-    for (int way = 0; way < kWays; ++way) {
-      if (way < splits) joining::add(value, parts[way], share);
-    }
-    if (first_unit + lane < kVectors) put_output(a, (head * kVectors + unit) * 4, value);
-  }
-}
-
 }  // namespace ingot::cuda

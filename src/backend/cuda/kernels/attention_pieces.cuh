@@ -7,6 +7,16 @@
 
 namespace ingot::cuda {
 
+inline constexpr int kTeams = 4;  // of a multiprocessor
+
+/// What the kernels of generated tokens are given.
+struct Decode {
+  PagedAttention attention;
+  SplitSums sums;
+  int chunks;           // of a key head's query heads
+  int log_sharing = 0;  // of the number of blocks of a cluster
+};
+
 /// A team's items, all that is known of them in every thread. To be used by whole warps. kTogether: pieces of
 /// an item, which a team has all of; the last item of a row's heads may have fewer.
 template <int kTogether>
@@ -61,10 +71,7 @@ class PieceWalk {
     piece.split = piece.split * kTogether + rank;
     return {piece, item_ / chunks_, item_ % chunks_ * S::kHeads};
   }
-  /// Of all pieces of the row for the same heads, and of no others.
-  __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
   __device__ int keys() const { return piece_.place.keys(); }
-  __device__ int splits() const { return splits_; }  // items of the row, for one key head's heads
 
   __device__ void next(const PagedAttention& a) {
     if (--left_ == 0 || ++piece_.split < splits_) return;
@@ -113,39 +120,37 @@ class PieceWalk {
   int left_;    // items, with this one
 };
 
-/// The same for teams that share items, which are units of kJoinedAtOnce pieces here: of each a team takes
-/// the pieces rank, rank + teams … A team that has none of a unit comes to it all the same.
-class UnitWalk {
+/// The same for teams that share items, all kJoinedAtOnce pieces at most of a row here: of each a team takes
+/// the pieces rank, rank + teams … A team that has none of an item comes to it all the same.
+class SharedWalk {
  public:
-  /// `sharing`: teams that share a unit.
-  __device__ UnitWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
-      : units_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
-    if (!units_.done()) enter(a);
+  /// `sharing`: teams that share an item.
+  __device__ SharedWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
+      : items_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
+    if (!items_.done()) enter(a);
   }
 
-  __device__ bool done() const { return units_.done(); }
+  __device__ bool done() const { return items_.done(); }
   template <typename S>
   __device__ PieceItem item() const {
-    return units_.template item<S>(at_);
+    return items_.template item<S>(at_);
   }
-  __device__ int number_of_heads() const { return units_.number_of_heads(); }
-  __device__ int units() const { return units_.splits(); }  // of the row, for one key head's heads
-  __device__ int pieces() const { return pieces_; }         // of the row
+  __device__ int pieces() const { return pieces_; }  // of the row
 
-  /// Whether the next piece is of the same unit.
-  __device__ bool next(const PagedAttention& a, int pieces_of_unit) {
+  /// Whether the next piece is of the same item.
+  __device__ bool next(const PagedAttention& a) {
     at_ += sharing_;
-    if (at_ < pieces_of_unit) return true;
+    if (at_ < pieces_) return true;
     at_ = rank_;
-    units_.next(a);
-    if (!units_.done()) enter(a);
+    items_.next(a);
+    if (!items_.done()) enter(a);
     return false;
   }
 
  private:
-  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(units_.keys(), a.kv_heads); }
+  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(items_.keys(), a.kv_heads); }
 
-  PieceWalk<kJoinedAtOnce> units_;
+  PieceWalk<kJoinedAtOnce> items_;
   int rank_;
   int sharing_;
   int at_;
