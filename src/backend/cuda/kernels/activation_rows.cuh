@@ -184,6 +184,9 @@ __device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int c
   });
 }
 
+__device__ inline float scale_of(float variance, float eps) {
+  return __frcp_rn(__fsqrt_rn(__fadd_rn(variance, eps)));
+}
 /// The scale of row `r` of those that were reduced.
 __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const RowPartials& partials) {
   RowScale scale;
@@ -199,7 +202,7 @@ __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const Ro
         __fmaf_rn(-scale.correction, scale.correction, __fdiv_rn(sum_of_partials(partials.squares[r]), in));
     variance = fmaxf(variance, 0.0F);
   }
-  scale.scale = __frcp_rn(__fsqrt_rn(__fadd_rn(variance, p.eps)));
+  scale.scale = scale_of(variance, p.eps);
   return scale;
 }
 
@@ -239,6 +242,7 @@ template <int kKept>
 struct KeptRow {
   float4 y[kKept];
   float4 weight[kKept];  // of the norm
+  float part = 0;        // that one value is of the row, if it is a power of two
 
   /// This thread's first value of its fours number i.
   static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
@@ -246,6 +250,7 @@ struct KeptRow {
   __device__ void load_weights(const RowPreparation& p) {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) weight[i] = norm_weights<true>(p, at(i));
+    if ((p.in & (p.in - 1)) == 0) part = __frcp_rn(static_cast<float>(p.in));
   }
   __device__ void load(const RowPreparation& p, const float* x) {
 #pragma unroll
@@ -257,7 +262,8 @@ struct KeptRow {
 #pragma unroll
       for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
     };
-    if (p.norm == LinearNorm::rms) return normalise_rms(p, partials, each);
+    if (p.norm == LinearNorm::rms) [[likely]]
+      return normalise_rms(p, partials, each);
     reduce_rows_of(p, 1, partials, [&](int, const auto& f) { each(f); });
     const RowScale scale = scale_of_row(p, 0, partials);
 #pragma unroll
@@ -284,7 +290,11 @@ struct KeptRow {
     if (threadIdx.x % kWarp == 0) partials.sums[0][warp] = sum;
     __syncthreads();
     if (is_beyond) return;
-    const float scale = scale_of_row(p, 0, partials).scale;
+    const float squares = sum_of_partials(partials.sums[0]);
+    // The same quotient, sooner.
+    const float variance =
+        part != 0 ? __fmul_rn(squares, part) : __fdiv_rn(squares, static_cast<float>(p.in));
+    const float scale = scale_of(variance, p.eps);
 #pragma unroll
     for (int i = 0; i < kKept; ++i) {
       if (i > 0 && at(i) >= p.in) continue;

@@ -6,7 +6,8 @@
 
 namespace ingot::cuda {
 
-/// Of heads of at most kMost values. All threads of a block call begin() and read_table(), a barrier follows.
+/// Of heads of at most kMost values, by all threads of a block: begin(), rotation(), keep_rotation(), a
+/// barrier.
 template <int kMost>
 struct HeadParameters {
   float norm[kMost];
@@ -26,12 +27,13 @@ struct HeadParameters {
     if (head < heads) return int64_t{head} * dim;
     return place_in_cache(h, 0, head - heads - (head < heads + kv_heads ? 0 : kv_heads));
   }
-  /// Behind it.
-  __device__ void read_table(const LinearHeads& h) {
-    if (h.table == nullptr) return;
-    const int values = 2 * static_cast<int>(h.pairs);
-    for (int i = static_cast<int>(threadIdx.x); i < values; i += static_cast<int>(blockDim.x))
-      table[i] = h.table[i];
+  /// This thread's value of the rotation, behind it. No block has fewer threads than there are values.
+  __device__ float rotation(const LinearHeads& h) const {
+    const bool has_one = h.table != nullptr && static_cast<int>(threadIdx.x) < 2 * static_cast<int>(h.pairs);
+    return has_one ? h.table[threadIdx.x] : 0;
+  }
+  __device__ void keep_rotation(float value) {
+    if (threadIdx.x < kMost) table[threadIdx.x] = value;
   }
   /// The head whose products are at `from`, by a warp.
   __device__ void place(const LinearHeads& h, int head, const float* from, int64_t at) const {

@@ -170,16 +170,24 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const int output = static_cast<int>(threadIdx.x);  // that this thread finishes, of each tile
   const bool adds_residual = kEnd <= OneRowEnd::watched_outputs && linear.epilogue.residual != nullptr;
   float residual = 0;
+  float rotation = 0;
+  Tile next_tile = {};  // that this thread finishes
   /// Asks for what is added to the outputs of a tile, so that nobody waits for it at the end.
   const auto read_residual = [&](int tile_number) {
-    if (!adds_residual || output >= tile_outputs || tile_number >= tiles) return;
-    const int n = tile_at(skinny, tile_number, tile_outputs).first_output + output;
-    if (n < linear.parts[0].outputs) residual = linear.epilogue.residual[n];
+    if (output >= kWarp || tile_number >= tiles) return;
+    next_tile = tile_at(skinny, tile_number, tile_outputs);
+    const int n = next_tile.first_output + output;
+    if (adds_residual && output < tile_outputs && n < linear.parts[0].outputs)
+      residual = linear.epilogue.residual[n];
+  };
+  const auto read_more = [&](int tile_number) {
+    if constexpr (kEnd == OneRowEnd::whole_heads) rotation = head_parameters.rotation(a.heads);
+    read_residual(tile_number);
   };
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();
-    read_residual(first_tile);
+    read_more(first_tile);
     copy_slice(linear, slice, row);
     if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
   } else {
@@ -187,7 +195,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     kept.load_weights(a.row);
     wait_for_inputs();
     kept.load(a.row, a.row.x);
-    read_residual(first_tile);
+    read_more(first_tile);
     kept.normalise(a.row, row_partials);
     float factor = 1;
     if constexpr (kType == DType::f16) {
@@ -206,7 +214,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   }
 
   if constexpr (kEnd == OneRowEnd::whole_heads) {
-    head_parameters.read_table(a.heads);
+    head_parameters.keep_rotation(rotation);
     wait_for_cluster();  // all blocks have begun
   }
   std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
@@ -258,7 +266,9 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     }
     __syncthreads();
     if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
-    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    const Tile tile = next_tile;
+    const float added = residual;
+    read_residual(tile_number + stride);
     if constexpr (kEnd == OneRowEnd::tiles_of_heads) {
       const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
       const int n = head.first + head.value(output % tile_outputs, tile_outputs, a.heads.pairs);
@@ -276,8 +286,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    const float y = write_output(skinny, tile, output, row_scale, sum, up, residual);
-    read_residual(tile_number + stride);
+    const float y = write_output(skinny, tile, output, row_scale, sum, up, added);
     watched.consider(tile.first_output + output, y);
   }
   if (warp == 0) watched.end();
