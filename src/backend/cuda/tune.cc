@@ -15,9 +15,10 @@ constexpr int kStepsOfRound = 8;
 constexpr double kNoise = 0.002;
 
 bool is_form(std::string_view name) {
-  constexpr OneRowForm kForms[] = {OneRowForm::two_blocks_8, OneRowForm::two_blocks_16,
-                                   OneRowForm::one_deep_8, OneRowForm::one_deep_16};
-  return std::ranges::any_of(kForms, [&](OneRowForm form) { return to_string(form) == name; });
+  for (size_t i = 0; i < kOneRowForms; ++i) {
+    if (to_string(static_cast<OneRowForm>(i)) == name) return true;
+  }
+  return false;
 }
 
 struct Trial {

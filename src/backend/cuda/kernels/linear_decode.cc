@@ -11,6 +11,7 @@
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.h"
 #include "backend/cuda/kernels/linear_choice.h"
+#include "backend/cuda/kernels/linear_few_rows.h"
 #include "backend/cuda/kernels/linear_job.h"
 #include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/rounded_rows.h"
@@ -156,8 +157,14 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
   linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
   if (!is_one_row) {
-    run_linear_skinny(gpu, linear);
-    return false;
+    const bool places = job.heads != nullptr && has_linear_few_rows(gpu, p.rows, p.in) &&
+                        places_heads_of_few_rows(*job.heads);
+    if (places) {
+      run_linear_few_rows(gpu, linear, *job.heads);
+    } else {
+      run_linear_skinny(gpu, linear);
+    }
+    return places;
   }
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
   const LinearPart& only = job.parts[0];

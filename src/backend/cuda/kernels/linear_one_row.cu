@@ -35,14 +35,16 @@ constexpr int64_t kMostValues = 16 * 1024;  // of a row
 /// What follows the products.
 enum class OneRowEnd : uint8_t { outputs, watched_outputs, tiles_of_heads, whole_heads };
 
-constexpr int kHeadBlocks = 4;  // that multiply a head together, where it has a norm
+constexpr int kFewHeadBlocks = 4;  // that multiply a head together, where it has a norm
+constexpr int kMoreHeadBlocks = 8;
 constexpr int kMostOfHead = 256;
 
 struct OneRowArguments {
   SkinnyArguments skinny;
-  RowPreparation row;  // x: null where the row is prepared
-  LinearHeads heads;   // of kernels that place them
-  LogitsWatch watch;   // of kernels that watch outputs
+  RowPreparation row;                // x: null where the row is prepared
+  LinearHeads heads;                 // of kernels that place them
+  LogitsWatch watch;                 // of kernels that watch outputs
+  int head_blocks = kFewHeadBlocks;  // of a cluster, of kernels that have whole heads
 };
 
 /// Of kHalves times 8 rows of weights. kDeep: there is one block on a multiprocessor.
@@ -90,7 +92,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
   const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
   // Its tiles: those of a part of a head, or one for each round of all blocks.
-  const int own_tiles = static_cast<int>(a.heads.head_dim) / (tile_outputs * kHeadBlocks);
+  const int own_tiles = static_cast<int>(a.heads.head_dim) / (tile_outputs * a.head_blocks);
   const bool is_of_head = kEnd == OneRowEnd::whole_heads;
   const int first_tile = static_cast<int>(blockIdx.x) * (is_of_head ? own_tiles : 1);
   const int tiles = is_of_head ? first_tile + own_tiles : skinny.first_tile[linear.part_count];
@@ -232,7 +234,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     arrive_at_cluster();
     if (rank_in_cluster() != 0) return;
     wait_for_cluster();
-    if (warp == 0) place_head(a.heads, 0, static_cast<int>(blockIdx.x) / kHeadBlocks, head_values);
+    if (warp == 0) place_head(a.heads, 0, static_cast<int>(blockIdx.x) / a.head_blocks, head_values);
   }
 }
 
@@ -261,8 +263,8 @@ void launch(const Gpu& gpu, const OneRowArguments& arguments) {
   if constexpr (kHalves == 2 && !kDeep) {
     if (heads.heads > 0 && heads.q_norm.data != nullptr) {
       kernel = linear_one_row<kType, kHalves, OneRowEnd::whole_heads, kDeep>;
-      shape.blocks = static_cast<unsigned>((heads.heads + 2 * heads.kv_heads) * kHeadBlocks);
-      shape.cluster = kHeadBlocks;
+      shape.cluster = static_cast<unsigned>(arguments.head_blocks);
+      shape.blocks = static_cast<unsigned>(heads.heads + 2 * heads.kv_heads) * shape.cluster;
     }
   }
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -270,15 +272,16 @@ void launch(const Gpu& gpu, const OneRowArguments& arguments) {
   launch_overlapped<OneRowArguments>(gpu, kernel, shape, arguments);
 }
 
-/// Outputs of the busiest block with tiles of so many.
-template <bool kDeep>
-int64_t busiest(const Gpu& gpu, const SkinnyLinear& linear, int outputs) {
-  SkinnyArguments arguments{.linear = linear};
-  return divide_up(count_tiles(arguments, outputs), blocks_of<kDeep>(gpu)) * outputs;
+/// Whether so many blocks can multiply each head that has a norm.
+bool has_head_blocks(const Gpu& gpu, const LinearHeads& heads, int blocks) {
+  return gpu.compute_capability >= 90 && heads.head_dim % (16 * blocks) == 0 &&
+         heads.head_dim <= kMostOfHead &&
+         (heads.heads + 2 * heads.kv_heads) * blocks <= kBlocks * gpu.multiprocessors;
 }
 
 template <DType kType>
 void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
+  arguments.head_blocks = form == OneRowForm::heads_by_8 ? kMoreHeadBlocks : kFewHeadBlocks;
   const bool is_small = form == OneRowForm::two_blocks_8 || form == OneRowForm::one_deep_8;
   const bool gated = arguments.skinny.linear.epilogue.gated;
   if (count_tiles(arguments.skinny, is_small || gated ? 8 : 16) == 0) return;
@@ -286,6 +289,8 @@ void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
     case OneRowForm::two_blocks_8:
       return launch<kType, 1, false>(gpu, arguments);
     case OneRowForm::two_blocks_16:
+    case OneRowForm::heads_by_4:
+    case OneRowForm::heads_by_8:
       return launch<kType, 2, false>(gpu, arguments);
     case OneRowForm::one_deep_8:
       return launch<kType, 1, true>(gpu, arguments);
@@ -305,8 +310,12 @@ bool has_linear_one_row(const Gpu& gpu, int64_t in) {
 }
 
 std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
-  if (heads.q_norm.data != nullptr) return {OneRowForm::two_blocks_16};
   std::vector<OneRowForm> forms;
+  if (heads.q_norm.data != nullptr) {
+    forms.push_back(OneRowForm::heads_by_4);
+    if (has_head_blocks(gpu, heads, kMoreHeadBlocks)) forms.push_back(OneRowForm::heads_by_8);
+    return forms;
+  }
   const int room = gpu.shared_bytes_per_block - kOwnBytes;
   const bool gated = linear.epilogue.gated;
   if (kBlocks * (bytes_of<2, false>(linear.in) + kOwnBytes) <= gpu.shared_bytes_per_block) {
@@ -321,12 +330,11 @@ std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear
 }
 
 OneRowForm one_row_rule(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
-  if (heads.q_norm.data != nullptr) return OneRowForm::two_blocks_16;
+  if (heads.q_norm.data != nullptr) return OneRowForm::heads_by_4;
   const bool is_deep = linear.in >= kLong;
-  const auto of = [&](int outputs) {
-    return is_deep ? busiest<true>(gpu, linear, outputs) : busiest<false>(gpu, linear, outputs);
-  };
-  const bool is_small = !linear.epilogue.gated && of(8) < of(16);
+  // Eight outputs only where sixteen would leave multiprocessors without a tile.
+  SkinnyArguments arguments{.linear = linear};
+  const bool is_small = !linear.epilogue.gated && count_tiles(arguments, 16) * 10 < gpu.multiprocessors * 9;
   if (is_deep) return is_small ? OneRowForm::one_deep_8 : OneRowForm::one_deep_16;
   return is_small ? OneRowForm::two_blocks_8 : OneRowForm::two_blocks_16;
 }
@@ -337,11 +345,7 @@ bool prepares_one_row(const Gpu& gpu, int64_t in) {
 
 bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads) {
   if (heads.heads == 0) return false;
-  if (heads.q_norm.data != nullptr) {
-    return gpu.compute_capability >= 90 && heads.head_dim % (16 * kHeadBlocks) == 0 &&
-           heads.head_dim <= kMostOfHead &&
-           (heads.heads + 2 * heads.kv_heads) * kHeadBlocks <= kBlocks * gpu.multiprocessors;
-  }
+  if (heads.q_norm.data != nullptr) return has_head_blocks(gpu, heads, kFewHeadBlocks);
   return rotates_whole_heads(heads) && heads.head_dim % 16 == 0;
 }
 

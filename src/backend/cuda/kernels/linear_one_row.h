@@ -18,11 +18,21 @@ bool prepares_one_row(const Gpu& gpu, int64_t in);
 /// Whether it also places the heads of linear_qkv.
 bool places_heads_of_one_row(const Gpu& gpu, const LinearHeads& heads);
 
-/// How its blocks share a multiprocessor, and outputs of a tile; the bits are the same.
-enum class OneRowForm : uint8_t { two_blocks_8, two_blocks_16, one_deep_8, one_deep_16 };
+/// How many of its blocks share a multiprocessor, and outputs of a tile; of heads with norms, how many
+/// multiply each. The bits are the same.
+enum class OneRowForm : uint8_t {
+  two_blocks_8,
+  two_blocks_16,
+  one_deep_8,
+  one_deep_16,
+  heads_by_4,
+  heads_by_8
+};
+inline constexpr size_t kOneRowForms = 6;
 constexpr std::string_view to_string(OneRowForm form) {
-  constexpr std::string_view kNames[] = {"2 blocks, 8 outputs", "2 blocks, 16 outputs",
-                                         "1 deep block, 8 outputs", "1 deep block, 16 outputs"};
+  constexpr std::string_view kNames[kOneRowForms] = {"2 blocks, 8 outputs",     "2 blocks, 16 outputs",
+                                                     "1 deep block, 8 outputs", "1 deep block, 16 outputs",
+                                                     "4 blocks a head",         "8 blocks a head"};
   return kNames[static_cast<size_t>(form)];
 }
 /// Those that there are for a linear, and what is taken where nobody chose.
