@@ -85,7 +85,7 @@ void run_attention_f16(const Gpu& gpu, const PagedAttention& attention, void* wo
 /// a row's keys are not split.
 void run_attention_any(const Gpu& gpu, const PagedAttention& attention, const SplitSums* sums);
 
-/// out = the pieces of each row joined in order. To be launched right behind the kernel that wrote them.
+/// out = the pieces of each row joined in order, right behind run_attention_any().
 void run_attention_join(const Gpu& gpu, const PagedAttention& attention, const SplitSums& sums);
 
 }  // namespace ingot::cuda
