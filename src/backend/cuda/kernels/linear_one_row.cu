@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "backend/cuda/kernels/activation_rows.cuh"
+#include "backend/cuda/kernels/head_parameters.cuh"
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
@@ -51,7 +52,7 @@ struct OneRowArguments {
 template <int kHalves, bool kDeep>
 struct Shape {
   static constexpr int kStages = (kHalves == 1 ? 10 : 5) * (kDeep ? 2 : 1);
-  static constexpr int kStageBytes = kHalves * kPieceBytes;  // of a warp
+  static constexpr uint32_t kStageBytes = kHalves * kPieceBytes;  // of a warp
   static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
   static constexpr int kPartials = 2 * kPieceRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
@@ -75,6 +76,20 @@ __device__ void copy_slice(const SkinnyLinear& linear, const Slice& slice, char*
   __syncwarp();
 }
 
+/// What a step multiplies.
+template <int kHalves>
+struct Pieces {
+  uint4 input;
+  uint4 low;
+  uint4 high;
+};
+template <int kHalves>
+__device__ inline Pieces<kHalves> load_pieces(uint32_t inputs, uint32_t weights) {
+  Pieces<kHalves> pieces{load_piece(inputs), load_piece(weights), {}};
+  if constexpr (kHalves == 2) pieces.high = load_piece(weights + kPieceBytes);
+  return pieces;
+}
+
 template <DType kType, int kHalves, OneRowEnd kEnd, bool kDeep>
 __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     linear_one_row(const __grid_constant__ OneRowArguments a) {
@@ -83,6 +98,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
   __shared__ float head_values[kEnd == OneRowEnd::whole_heads ? kMostOfHead : 1];
+  __shared__ HeadParameters<kEnd == OneRowEnd::whole_heads ? kMostOfHead : 1> head_parameters;
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
   const bool gated = linear.epilogue.gated;
@@ -148,9 +164,30 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   if (slice.steps > 0) aim(first_tile);
 #pragma unroll 1
   for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  const int head_of_block = static_cast<int>(blockIdx.x) / a.head_blocks;  // where blocks have whole heads
+  int64_t place_of_head = 0;
+  if constexpr (kEnd == OneRowEnd::whole_heads) place_of_head = head_parameters.begin(a.heads, head_of_block);
+  const int output = static_cast<int>(threadIdx.x);  // that this thread finishes, of each tile
+  const bool adds_residual = kEnd <= OneRowEnd::watched_outputs && linear.epilogue.residual != nullptr;
+  float residual = 0;
+  float rotation = 0;
+  Tile next_tile = {};  // that this thread finishes
+  /// Asks for what is added to the outputs of a tile, so that nobody waits for it at the end.
+  const auto read_residual = [&](int tile_number) {
+    if (output >= kWarp || tile_number >= tiles) return;
+    next_tile = tile_at(skinny, tile_number, tile_outputs);
+    const int n = next_tile.first_output + output;
+    if (adds_residual && output < tile_outputs && n < linear.parts[0].outputs)
+      residual = linear.epilogue.residual[n];
+  };
+  const auto read_more = [&](int tile_number) {
+    if constexpr (kEnd == OneRowEnd::whole_heads) rotation = head_parameters.rotation(a.heads);
+    read_residual(tile_number);
+  };
   float row_scale = 1;
   if (a.row.x == nullptr) {
     wait_for_inputs();
+    read_more(first_tile);
     copy_slice(linear, slice, row);
     if (linear.row_scales != nullptr) row_scale = *linear.row_scales;
   } else {
@@ -158,6 +195,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     kept.load_weights(a.row);
     wait_for_inputs();
     kept.load(a.row, a.row.x);
+    read_more(first_tile);
     kept.normalise(a.row, row_partials);
     float factor = 1;
     if constexpr (kType == DType::f16) {
@@ -175,40 +213,62 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     __syncthreads();
   }
 
-  if constexpr (kEnd == OneRowEnd::whole_heads) wait_for_cluster();  // all blocks have begun
+  if constexpr (kEnd == OneRowEnd::whole_heads) {
+    head_parameters.keep_rotation(rotation);
+    wait_for_cluster();  // all blocks have begun
+  }
   std::conditional_t<kEnd == OneRowEnd::watched_outputs, WatchedLogits, Unwatched> watched(a.watch);
   watched.begin(kThreads);
   // A piece whose rows are all the one row.
   const uint32_t inputs = shared_address(row) + static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
-  int stage = 0;
+  // Where the ring holds all of the warp's weights, nobody has to ask for more of them.
+  const bool is_all_asked = reading_tile >= tiles;
+  if (is_all_asked) {
+    wait_for_copies<0>();
+    __syncwarp();
+  }
+  uint32_t stage = 0;
   int turn = 0;
   for (int tile_number = first_tile; tile_number < tiles; tile_number += stride, turn ^= 1) {
-    float sums[4] = {};
-#pragma unroll 2
-    for (int step = 0; step < slice.steps; ++step) {
-      wait_for_copies<kStages - 2>();
-      __syncwarp();  // the copies of all lanes are there; the stage before is read
-      read_weights(stage == 0 ? kStages - 1 : stage - 1);
-      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
-      const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
-      const uint4 low = load_piece(from);
-      uint4 high = {};
-      if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
-      multiply_pieces<kType>(sums, low, high, input);
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-    }
-
     // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
     // who read it.
     float* set = partials + turn * (kSlices * S::kPartials);
+    uint32_t inputs_of_step = inputs;
+    float sums[4] = {};
+    int step = 0;
+    if (is_all_asked) {
+      // Two steps at a time: nothing is waited for but the matrix instructions before.
+#pragma unroll 1
+      for (; step + 2 <= slice.steps; step += 2, inputs_of_step += 128) {
+        const Pieces<kHalves> first = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+        const Pieces<kHalves> second =
+            load_pieces<kHalves>(inputs_of_step + 64, loaded + (stage + 1) * S::kStageBytes);
+        multiply_pieces<kType>(sums, first.low, first.high, first.input);
+        multiply_pieces<kType>(sums, second.low, second.high, second.input);
+        stage += 2;
+      }
+    }
+#pragma unroll 2
+    for (; step < slice.steps; ++step, inputs_of_step += 64) {
+      if (!is_all_asked) {
+        wait_for_copies<kStages - 2>();
+        __syncwarp();  // the copies of all lanes are there; the stage before is read
+        read_weights(static_cast<int>(stage == 0 ? kStages - 1 : stage - 1));
+      }
+      const Pieces<kHalves> pieces = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+      multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
     if (lane % 4 == 0) {  // all columns are the one row
-      set[warp * S::kPartials + lane / 4] = sums[0];
-      if constexpr (kHalves == 2) set[warp * S::kPartials + kPieceRows + lane / 4] = sums[2];
+      float* own = set + warp * S::kPartials + lane / 4;
+      own[0] = sums[0];
+      if constexpr (kHalves == 2) own[kPieceRows] = sums[2];
     }
     __syncthreads();
-    const int output = static_cast<int>(threadIdx.x);
     if (output >= (kEnd == OneRowEnd::tiles_of_heads ? kWarp : tile_outputs)) continue;
-    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    const Tile tile = next_tile;
+    const float added = residual;
+    read_residual(tile_number + stride);
     if constexpr (kEnd == OneRowEnd::tiles_of_heads) {
       const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
       const int n = head.first + head.value(output % tile_outputs, tile_outputs, a.heads.pairs);
@@ -226,7 +286,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    const float y = write_output(skinny, tile, output, 0, row_scale, sum, up);
+    const float y = write_output(skinny, tile, output, row_scale, sum, up, added);
     watched.consider(tile.first_output + output, y);
   }
   if (warp == 0) watched.end();
@@ -234,7 +294,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
     arrive_at_cluster();
     if (rank_in_cluster() != 0) return;
     wait_for_cluster();
-    if (warp == 0) place_head(a.heads, 0, static_cast<int>(blockIdx.x) / a.head_blocks, head_values);
+    if (warp == 0) head_parameters.place(a.heads, head_of_block, head_values, place_of_head);
   }
 }
 
@@ -255,8 +315,10 @@ void launch(const Gpu& gpu, const OneRowArguments& arguments) {
   if (arguments.watch.bests != nullptr)
     kernel = linear_one_row<kType, kHalves, OneRowEnd::watched_outputs, kDeep>;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
+  // Blocks with as many tiles each: what is left of a multiprocessor is for the next kernel.
   const int most = blocks_of<kDeep>(gpu);
-  LaunchShape shape{.blocks = static_cast<unsigned>(tiles < most ? tiles : most),
+  const int rounds = (tiles + most - 1) / most;
+  LaunchShape shape{.blocks = static_cast<unsigned>((tiles + rounds - 1) / rounds),
                     .threads = kThreads,
                     .shared_bytes = bytes_of<kHalves, kDeep>(arguments.skinny.linear.in)};
   if (heads.heads > 0) kernel = linear_one_row<kType, kHalves, OneRowEnd::tiles_of_heads, kDeep>;
@@ -300,7 +362,7 @@ void run(const Gpu& gpu, OneRowArguments& arguments, OneRowForm form) {
 }
 
 /// What the kernel has beside its dynamic shared memory, and CUDA takes.
-constexpr int kOwnBytes = 4 << 10;
+constexpr int kOwnBytes = 6 << 10;
 
 }  // namespace
 
