@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(T::kBoundThreads, 1) linear_batch(const __grid
   const int tile_stride = static_cast<int>(gridDim.x) / kBatchCluster;
   // The same for a warp, which the compiler sees this way: descriptors are made of it.
   const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
-  if (T::kFinishing > 0 && group == T::kGroups) {
+  if (group >= T::kGroups && static_cast<int>(threadIdx.x) < T::kMultiplying + T::kFinishing) {
     finish_tiles<T>(a, shared, dynamic + (shared.sums - dynamic_at), rank, first_tile, tiles, tile_stride);
   } else if (group >= T::kGroups) {
     if (is_elected()) copy_stages<T>(a, shared, rank, first_tile, tiles, tile_stride);
