@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kRowThreads) prepare_rows(const __grid_constan
 /// The same where only 16-bit rows are wanted, of up to kKept * kRowStep values, a multiple of four: they are
 /// read once and stay in registers.
 template <int kKept>
-__global__ void __launch_bounds__(kRowThreads, kKept <= 2 ? 4 : 1) prepare_kept_rows(const __grid_constant__ RowPreparation p) {
+__global__ void __launch_bounds__(kRowThreads) prepare_kept_rows(const __grid_constant__ RowPreparation p) {
   __shared__ RowPartials partials;
   begin_next_kernel();
   KeptRow<kKept> kept;

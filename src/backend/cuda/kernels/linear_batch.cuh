@@ -35,26 +35,18 @@ struct BatchTile {
   static constexpr int kGroups = kGroups_;
   static constexpr int kColumns = kColumns_;
   static constexpr int kMultiplying = kGroups * kGroupThreads;  // threads
-  // Threads that finish all of a block's tiles but the last, while its warpgroups multiply the next.
-  static constexpr int kFinishing = kColumns > 32 && kGroups == 3 ? kGroupThreads - kWarp : 0;
-  static constexpr int kThreads = kMultiplying + kFinishing + kWarp;
-  // Registers of a thread, such that a block of the small kernels between linears runs beside this one. The
-  // tallest tiles of many rows have none to spare; others need no more anyway.
-  static constexpr int kRegisters = kGroups == 4 && kColumns <= 32 ? 72 : kFinishing > 0 ? 96 : 0;
-  static constexpr int kBoundThreads = kRegisters == 0 ? kThreads : (64 << 10) / (kRegisters * 128) * 128;
+  static constexpr int kThreads = kMultiplying + kWarp;
   static constexpr int kInputBytes = kColumns * kBatchDepth * 2;  // of a stage
   // Sums of a rank's outputs: of each rank a float4 of four rows and one output, of each lane, …
   static constexpr int kFours = kColumns / 16;  // … sixteen rows, …
   static constexpr int kSources = 2 * kGroups;  // … eight outputs of the lower and upper half of each group
   static constexpr int kItems = kSources * kFours * kWarp;  // that a rank finishes
   static constexpr int kItemsOfThread = (kItems + kMultiplying - 1) / kMultiplying;
-  static constexpr int kFreeing = (kFinishing > 0 ? kFinishing : kMultiplying) / kWarp;  // warps
   static constexpr int kRankBytes = kItems * 16;
   static constexpr int kSumsBytes = kBatchCluster * kRankBytes;
   static constexpr int kBoxOfGroup = kGroupOutputs * kBatchDepth * 2;
   static constexpr int kMostStages = 24;
-  // The barriers have the rest of 227 KB, and what the small kernels between linears need.
-  static constexpr int kSharedBytes = (223 << 10) - 512;
+  static constexpr int kSharedBytes = (227 << 10) - 512;  // the barriers have the rest
   // Behind the ring lie the sums, and what warpgroups read behind a low tile's weights.
   static constexpr int kBehindBytes = kSumsBytes < kBoxOfGroup ? kBoxOfGroup : kSumsBytes;
   static constexpr int kRingBytes = (kSharedBytes - kBehindBytes - 1024) / 1024 * 1024;

@@ -67,14 +67,6 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
   });
 }
 
-/// Tells all blocks that this warp has read their sums.
-template <class T>
-__device__ __forceinline__ void free_sums(const BatchShared<T>& shared) {
-  __syncwarp();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (lane < kBatchCluster) arrive_at(shared.sums_free(), lane);
-}
-
 /// A warpgroup multiplies and finishes its part of the tiles.
 template <DType kType, class T>
 __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const BatchShared<T>& shared,
@@ -118,10 +110,9 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
 
     const Tile place = tile_at(a.skinny, tile, a.heights.outputs);
     const int thread = static_cast<int>(threadIdx.x);
-    const bool is_last = tile + tile_stride >= tiles;
     BatchItem items[T::kItemsOfThread];
 #pragma unroll
-    for (int i = 0; (T::kFinishing == 0 || is_last) && i < T::kItemsOfThread; ++i)
+    for (int i = 0; i < T::kItemsOfThread; ++i)
       items[i] = item_of<T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
     // Nobody sends before the receivers have begun, and have read what they had of the last tile.
     if (tile == first_tile) {
@@ -131,39 +122,22 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
     }
     if (thread == 0) expect_bytes(shared.sums_full(), T::kSumsBytes);
     send_sums<T>(shared, rank, total);
-    if (T::kFinishing > 0 && !is_last) continue;
     wait_barrier(shared.sums_full(), tile_parity);
 #pragma unroll
     for (int i = 0; i < T::kItemsOfThread; ++i)
       finish_item<T>(a.skinny, linear.parts[place.part], items[i], received, thread + i * T::kMultiplying);
     // Nobody asks after the last tile, and a block that has all its sums may end.
-    if (!is_last) free_sums(shared);
-  }
-}
-
-/// Threads of their own finish all tiles but the last.
-template <class T>
-__device__ __forceinline__ void finish_tiles(const BatchArguments& a, const BatchShared<T>& shared,
-                                             const char* received, int rank, int first_tile, int tiles,
-                                             int tile_stride) {
-  wait_for_inputs();
-  wait_for_cluster();
-  uint32_t parity = 0;
-  for (int tile = first_tile; tile + tile_stride < tiles; tile += tile_stride, parity ^= 1) {
-    const Tile place = tile_at(a.skinny, tile, a.heights.outputs);
-    wait_barrier(shared.sums_full(), parity);
-#pragma unroll 1
-    for (int i = static_cast<int>(threadIdx.x) - T::kMultiplying; i < T::kItems; i += T::kFinishing)
-      finish_item<T>(a.skinny, a.skinny.linear.parts[place.part],
-                     item_of<T>(a.skinny, place, a.heights.outputs, rank, i), received, i);
-    free_sums(shared);
+    if (tile + tile_stride < tiles) {
+      __syncwarp();
+      if (lane < kBatchCluster) arrive_at(shared.sums_free(), lane);
+    }
   }
 }
 
 #endif
 
 template <DType kType, class T>
-__global__ void __launch_bounds__(T::kBoundThreads, 1) linear_batch(const __grid_constant__ BatchArguments a) {
+__global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_constant__ BatchArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   __shared__ uint64_t barriers[2 * T::kMostStages + 2];  // also what tells that there is code
   extern __shared__ char dynamic[];
@@ -182,7 +156,7 @@ __global__ void __launch_bounds__(T::kBoundThreads, 1) linear_batch(const __grid
       init_barrier(shared.free(i), T::kMultiplying / kWarp);
     }
     init_barrier(shared.sums_full(), 1);
-    init_barrier(shared.sums_free(), kBatchCluster * T::kFreeing);
+    init_barrier(shared.sums_free(), kBatchCluster * T::kMultiplying / kWarp);
     fence_barriers();
   }
   __syncthreads();
@@ -193,9 +167,7 @@ __global__ void __launch_bounds__(T::kBoundThreads, 1) linear_batch(const __grid
   const int tile_stride = static_cast<int>(gridDim.x) / kBatchCluster;
   // The same for a warp, which the compiler sees this way: descriptors are made of it.
   const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
-  if (group >= T::kGroups && static_cast<int>(threadIdx.x) < T::kMultiplying + T::kFinishing) {
-    finish_tiles<T>(a, shared, dynamic + (shared.sums - dynamic_at), rank, first_tile, tiles, tile_stride);
-  } else if (group >= T::kGroups) {
+  if (group == T::kGroups) {
     if (is_elected()) copy_stages<T>(a, shared, rank, first_tile, tiles, tile_stride);
     __syncwarp();
     wait_for_inputs();

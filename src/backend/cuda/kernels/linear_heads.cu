@@ -6,7 +6,7 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kWarps = 8;  // of a block: a head each at a time
+constexpr int kWarps = 4;  // of a block: a head each
 
 /// Heads of all rows.
 __device__ int64_t head_items(const LinearHeads& h) {
@@ -26,14 +26,11 @@ __device__ void place_item(const LinearHeads& h, int64_t item) {
                              : h.v + row * h.v_stride + of_values * h.head_dim);
 }
 
-__global__ void __launch_bounds__(kWarps* kWarp, 5) linear_heads(const __grid_constant__ LinearHeads h) {
+__global__ void __launch_bounds__(kWarps* kWarp) linear_heads(const __grid_constant__ LinearHeads h) {
   begin_next_kernel();
   wait_for_inputs();
-  const int64_t items = head_items(h);
-#pragma unroll 1
-  for (int64_t item = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp; item < items;
-       item += static_cast<int64_t>(gridDim.x) * kWarps)
-    place_item(h, item);
+  const int64_t item = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  if (item < head_items(h)) place_item(h, item);
 }
 
 }  // namespace
@@ -41,11 +38,9 @@ __global__ void __launch_bounds__(kWarps* kWarp, 5) linear_heads(const __grid_co
 void run_linear_heads(const Gpu& gpu, const LinearHeads& heads) {
   const int64_t items = heads.rows * (heads.heads + 2 * heads.kv_heads);
   if (items == 0 || heads.head_dim == 0) return;
-  // At most a block for each multiprocessor, each with as many heads.
-  const int64_t rounds = divide_up(items, int64_t{kWarps} * gpu.multiprocessors);
   launch_overlapped<LinearHeads>(
       gpu, linear_heads,
-      {.blocks = static_cast<unsigned>(divide_up(items, kWarps * rounds)), .threads = kWarps * kWarp}, heads);
+      {.blocks = static_cast<unsigned>(divide_up(items, kWarps)), .threads = kWarps * kWarp}, heads);
 }
 
 }  // namespace ingot::cuda
