@@ -135,14 +135,14 @@ class Session:
             output_of([self.args.ingot, "quantize", self.folder / name, path, "--type", dtype])
         return path
 
-    def tune(self, model):
-        """Lets `ingot tune` choose forms of kernels for a model, once; whether any is not the rule's."""
-        for tuning in self.tunings:
-            if tuning["model"] == model:
-                return any(shape["form"] != shape["rule"] for shape in tuning["shapes"])
-        found = json.loads(output_of([self.args.ingot, "tune", "-m", self.checkpoint(model), "--device", self.args.device,
-                                      "--json"]).stdout)
-        self.tunings.append({"model": model, "shapes": found["shapes"], "seconds": found["seconds"]})
+    def tune(self, model, batch=1, context=PROMPT + GENERATE // 2):
+        """Lets `ingot tune` choose forms of kernels for a model's step, once; whether any is not the rule's."""
+        found = next((known for known in self.tunings if (known["model"], known["batch"]) == (model, batch)), None)
+        if found is None:
+            told = json.loads(output_of([self.args.ingot, "tune", "-m", self.checkpoint(model), "--device", self.args.device,
+                                         "--batch", batch, "--context", context, "--json"]).stdout)
+            found = {"model": model, "batch": batch, "context": context, "shapes": told["shapes"], "seconds": told["seconds"]}
+            self.tunings.append(found)
         return any(shape["form"] != shape["rule"] for shape in found["shapes"])
 
     def bench(self, model, prompt, generate, batch=1, rounds=None, tuned=False):
@@ -201,6 +201,7 @@ def step_limit(run):
 
 
 def at_context(session, batch):
+    session.tune(LARGE, batch, CONTEXT)
     return session.bench(LARGE, CONTEXT - STREAM_TOKENS // 2, STREAM_TOKENS, batch, rounds=2)
 
 
@@ -214,7 +215,6 @@ def streams(session):
 def rows(session):
     """A step of many rows may take little more than one of one row, beyond what its keys and values take."""
     beyond = {}
-    session.tune(LARGE)
     for batch in ROWS:
         run = at_context(session, batch)
         step, kv_bytes = run["decode"]["step_seconds"], run["decode"]["step_kv_bytes"]

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,7 +17,7 @@ class LinearForms {
   /// One that a shape can have; `id` is the kernel's.
   struct Form {
     int id = 0;
-    std::string_view name;
+    std::string name;
   };
   /// A shape that was asked for.
   struct Asked {

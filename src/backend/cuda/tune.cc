@@ -9,8 +9,10 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int kRounds = 15;
-constexpr int kStepsOfRound = 8;
+/// A trial is measured in rounds, for some 100 ms in all where a step is not longer.
+constexpr int kMostRounds = 15;
+constexpr int kLeastRounds = 5;
+constexpr double kTrialUs = 100e3;
 /// Of the step: what measuring it again would differ by.
 constexpr double kNoise = 0.002;
 
@@ -18,7 +20,7 @@ bool is_form(std::string_view name) {
   for (size_t i = 0; i < kOneRowForms; ++i) {
     if (to_string(static_cast<OneRowForm>(i)) == name) return true;
   }
-  return false;
+  return name.starts_with(batch_tile_name(1).substr(0, batch_tile_name(1).size() - 1));
 }
 
 struct Trial {
@@ -33,16 +35,17 @@ struct Trial {
   }
 };
 
-/// Microseconds of a step.
-double time_steps(cudaStream_t stream, const ExecutableGraph& graph, const Event& start, const Event& end) {
+/// Microseconds of a step, of so many.
+double time_steps(cudaStream_t stream, const ExecutableGraph& graph, int steps, const Event& start,
+                  const Event& end) {
   check_cuda(cudaGraphLaunch(graph.get(), stream), "tune");  // its code and data are where they are in use
   check_cuda(cudaEventRecord(start.get(), stream), "tune");
-  for (int i = 0; i < kStepsOfRound; ++i) check_cuda(cudaGraphLaunch(graph.get(), stream), "tune");
+  for (int i = 0; i < steps; ++i) check_cuda(cudaGraphLaunch(graph.get(), stream), "tune");
   check_cuda(cudaEventRecord(end.get(), stream), "tune");
   check_cuda(cudaEventSynchronize(end.get()), "tune");
   float milliseconds = 0;
   check_cuda(cudaEventElapsedTime(&milliseconds, start.get(), end.get()), "cudaEventElapsedTime");
-  return static_cast<double>(milliseconds) * 1000 / kStepsOfRound;
+  return static_cast<double>(milliseconds) * 1000 / steps;
 }
 
 }  // namespace
@@ -62,8 +65,12 @@ std::vector<backend::TunedForm> CudaBackend::tune_forms(const backend::Slice& sl
       linear_forms_.set({.shape = asked.shape, .form = std::string(form.name), .rule = {}});
       trials.push_back({form, Recordings::capture(stream_.get(), [&] { enqueue(slice); })});
     }
-    for (int round = 0; round < kRounds; ++round) {
-      for (Trial& trial : trials) trial.us.push_back(time_steps(stream_.get(), trial.graph, start, end));
+    const double once = time_steps(stream_.get(), trials.front().graph, 1, start, end);
+    const auto steps = static_cast<int>(std::clamp(kTrialUs / once / kMostRounds, 1.0, 8.0));
+    const auto rounds = std::clamp(static_cast<int>(kTrialUs / once / steps), kLeastRounds, kMostRounds);
+    for (int round = 0; round < rounds; ++round) {
+      for (Trial& trial : trials)
+        trial.us.push_back(time_steps(stream_.get(), trial.graph, steps, start, end));
     }
     const auto rule =
         std::ranges::find_if(trials, [&](const Trial& trial) { return trial.form.id == asked.rule; });

@@ -2,6 +2,7 @@
 // into, each for one key head. Few pieces are joined in the same launch through shared memory of clusters
 // (Hopper), many through memory by another.
 #include <algorithm>
+#include <climits>
 
 #include "backend/cuda/kernels/attention_stream.cuh"
 #include "backend/cuda/kernels/attention_together.cuh"
@@ -31,36 +32,17 @@ void run_stream(const Gpu& gpu, const Decode& decode, int64_t items) {
       log_blocks);
 }
 
-/// Rows of kJoinedAtOnce pieces at most, by clusters. The more items, the fewer teams share each.
+/// Rows of kJoinedAtOnce pieces at most, each by a cluster for some heads.
 template <typename S>
-void run_together(const Gpu& gpu, Decode decode, int64_t items) {
-  constexpr int kRingBytes = PieceRing<S, SharedWalk>::kBytes;
-  const auto bytes = [](int log_sharing) {
-    return kRingBytes + (kJoinedAtOnce >> log_sharing) * static_cast<int>(sizeof(Share<S>));
-  };
-  // The smallest clusters that leave a team not many more pieces than any would: teams of an item wait for
-  // each other.
-  // Clusters do not fill a device: on an H200 some find no place on 8 of its 132 multiprocessors.
-  const auto clusters_at_once = [&](int log_sharing) {
-    const int fit =
-        gpu.shared_bytes_per_block / (bytes(log_sharing) + static_cast<int>(sizeof(PieceScratch<S>)) + 1024);
-    const int64_t teams = int64_t{std::max(1, std::min(kTeams, fit))} * gpu.multiprocessors;
-    return std::max<int64_t>(1, (log_sharing > 0 ? teams * 15 / 16 : teams) >> log_sharing);
-  };
-  const auto pieces_of_team = [&](int log_sharing) {
-    return divide_up(items, clusters_at_once(log_sharing)) * (kJoinedAtOnce >> log_sharing);
-  };
-  int64_t least = INT64_MAX;
-  for (int log = 0; log <= 3; ++log) least = std::min(least, pieces_of_team(log));
-  while (pieces_of_team(decode.log_sharing) * 5 > least * 7) ++decode.log_sharing;
+void run_together(const Gpu& gpu, const Decode& decode, int64_t items) {
+  constexpr int kRingBytes = PieceRing<S, OnePiece>::kBytes;
   const auto kernel = attend_together<S>;
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes(0));
-  const int64_t clusters = std::min(items, clusters_at_once(decode.log_sharing));
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kRingBytes);
   launch_overlapped<Decode>(gpu, kernel,
-                            {.blocks = static_cast<unsigned>(clusters << decode.log_sharing),
+                            {.blocks = static_cast<unsigned>(items * kJoinedAtOnce),
                              .threads = kTeam,
-                             .shared_bytes = bytes(decode.log_sharing),
-                             .cluster = 1U << decode.log_sharing},
+                             .shared_bytes = kRingBytes,
+                             .cluster = kJoinedAtOnce},
                             decode);
 }
 
@@ -69,8 +51,12 @@ void run(const Gpu& gpu, const PagedAttention& a, const SplitSums& sums) {
   const int chunks = static_cast<int>(divide_up(a.heads / a.kv_heads, S::kHeads));
   const int64_t items = int64_t{a.rows} * a.kv_heads * chunks;
   const Decode decode{a, sums, chunks};
-  // A launch less is worth more than streaming where every team has a piece at most.
-  if (gpu.compute_capability >= 90 && sums.most_splits <= kJoinedAtOnce && items * sums.most_splits <= 64)
+  // A launch less is worth more than streaming where a step's keys are few, and teams two to a
+  // multiprocessor.
+  const int64_t most_keys =
+      std::min<int64_t>(int64_t{a.pages} * a.page_tokens, a.window > 0 ? a.window : INT_MAX);
+  if (gpu.compute_capability >= 90 && sums.most_splits <= kJoinedAtOnce &&
+      items * kJoinedAtOnce <= 2 * gpu.multiprocessors && items * most_keys <= 128 * gpu.multiprocessors)
     return run_together<S>(gpu, decode, items);
   run_stream<S>(gpu, decode, items);
 }

@@ -13,8 +13,7 @@ inline constexpr int kTeams = 4;  // of a multiprocessor
 struct Decode {
   PagedAttention attention;
   SplitSums sums;
-  int chunks;           // of a key head's query heads
-  int log_sharing = 0;  // of the number of blocks of a cluster
+  int chunks;  // of a key head's query heads
 };
 
 /// A team's items, all that is known of them in every thread. To be used by whole warps. kTogether: pieces of
@@ -71,7 +70,6 @@ class PieceWalk {
     piece.split = piece.split * kTogether + rank;
     return {piece, item_ / chunks_, item_ % chunks_ * S::kHeads};
   }
-  __device__ int keys() const { return piece_.place.keys(); }
 
   __device__ void next(const PagedAttention& a) {
     if (--left_ == 0 || ++piece_.split < splits_) return;
@@ -120,41 +118,23 @@ class PieceWalk {
   int left_;    // items, with this one
 };
 
-/// The same for teams that share items, all kJoinedAtOnce pieces at most of a row here: of each a team takes
-/// the pieces rank, rank + teams … A team that has none of an item comes to it all the same.
-class SharedWalk {
+/// The one piece of a team that shares an item, all kJoinedAtOnce pieces at most of a row here: of the item
+/// number `number` the piece number `rank`, which may have no keys.
+class OnePiece {
  public:
-  /// `sharing`: teams that share an item.
-  __device__ SharedWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
-      : items_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
-    if (!items_.done()) enter(a);
-  }
+  __device__ OnePiece(const PagedAttention& a, int chunks, int number, int items, int rank)
+      : items_(a, chunks, number, items), rank_(rank) {}
 
+  /// Whether there is no such item.
   __device__ bool done() const { return items_.done(); }
   template <typename S>
   __device__ PieceItem item() const {
-    return items_.template item<S>(at_);
-  }
-  __device__ int pieces() const { return pieces_; }  // of the row
-
-  /// Whether the next piece is of the same item.
-  __device__ bool next(const PagedAttention& a) {
-    at_ += sharing_;
-    if (at_ < pieces_) return true;
-    at_ = rank_;
-    items_.next(a);
-    if (!items_.done()) enter(a);
-    return false;
+    return items_.template item<S>(rank_);
   }
 
  private:
-  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(items_.keys(), a.kv_heads); }
-
   PieceWalk<kJoinedAtOnce> items_;
   int rank_;
-  int sharing_;
-  int at_;
-  int pieces_ = 0;
 };
 
 }  // namespace ingot::cuda

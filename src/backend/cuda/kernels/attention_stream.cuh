@@ -16,7 +16,6 @@ struct ToMemory {
   int64_t head;  // of [rows, heads], the item's first
   int split;
 
-  __device__ void begin() const {}
   __device__ void put(int h, int dim, const float4& values, float highest, float sum) const {
     const int64_t place = (head + h) * sums.most_splits + split;
     *reinterpret_cast<float4*>(sums.mixed + place * S::kHeadDim + dim) = values;

@@ -139,14 +139,30 @@ int clusters_of(const Gpu& gpu) {
   return clusters;
 }
 
+bool has_linear_batch(const SkinnyLinear& linear) {
+  return linear.rows >= kFewestRows && linear.in > 0 && has_linear_tensor();
+}
+
 }  // namespace
 
-bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments) {
+std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear) {
+  SkinnyArguments arguments{.linear = linear};
+  if (!has_linear_batch(linear) || count_tiles(arguments, 1) == 0) return {};
+  std::vector<int> tiles{tile_outputs(arguments, clusters_of(gpu))};
+  const int step = kHalfOutputs;
+  for (int tile = step; tile <= kMostGroups * (linear.epilogue.gated ? kHalfOutputs : kGroupOutputs);
+       tile += step) {
+    if (tile != tiles.front()) tiles.push_back(tile);
+  }
+  return tiles;
+}
+
+bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile) {
   const SkinnyLinear& linear = arguments.linear;
-  if (linear.rows < kFewestRows || linear.in == 0 || !has_linear_tensor()) return false;
+  if (!has_linear_batch(linear)) return false;
   SkinnyArguments all = arguments;
   if (count_tiles(all, 1) == 0) return true;
-  const int outputs = tile_outputs(all, clusters_of(gpu));
+  const int outputs = tile > 0 ? tile : tile_outputs(all, clusters_of(gpu));
   for (int64_t first = 0; first < linear.rows; first += kMostRows) {
     SkinnyArguments some = some_rows(all, first, kMostRows);
     some.is_read_once = linear.rows <= kMostRows;

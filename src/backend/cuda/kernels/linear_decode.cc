@@ -122,19 +122,34 @@ bool is_row_apart(const LinearJob& job) {
   return true;
 }
 
-/// The form that one row's kernel runs in.
-OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const LinearHeads& heads) {
+/// What tuning knows a linear by.
+std::string shape_of(const SkinnyLinear& linear, bool has_heads) {
   int64_t outputs = 0;
   for (int i = 0; i < linear.part_count; ++i) outputs += linear.parts[i].outputs;
-  const std::string shape = fmt::format("{} {} -> {}{}", ingot::to_string(linear.dtype), linear.in, outputs,
-                                        linear.epilogue.gated ? ", gated"
-                                        : heads.heads > 0     ? ", heads"
-                                                              : "");
+  return fmt::format("{} {} -> {}{}{}", ingot::to_string(linear.dtype), linear.in, outputs,
+                     linear.epilogue.gated ? ", gated"
+                     : has_heads           ? ", heads"
+                                           : "",
+                     linear.rows > 1 ? fmt::format(", {} rows", linear.rows) : "");
+}
+
+/// The form that one row's kernel runs in.
+OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const LinearHeads& heads) {
   std::vector<LinearForms::Form> forms;
   for (OneRowForm form : one_row_forms(cuda.gpu(), linear, heads))
-    forms.push_back({.id = static_cast<int>(form), .name = to_string(form)});
+    forms.push_back({.id = static_cast<int>(form), .name = std::string(to_string(form))});
   const OneRowForm rule = one_row_rule(cuda.gpu(), linear, heads);
-  return static_cast<OneRowForm>(cuda.linear_forms().choose(shape, forms, static_cast<int>(rule)));
+  return static_cast<OneRowForm>(
+      cuda.linear_forms().choose(shape_of(linear, heads.heads > 0), forms, static_cast<int>(rule)));
+}
+
+/// The tile of many rows; 0: there is none.
+int batch_tile(CudaBackend& cuda, const SkinnyLinear& linear) {
+  std::vector<LinearForms::Form> forms;
+  for (int tile : batch_tiles(cuda.gpu(), linear))
+    forms.push_back({.id = tile, .name = batch_tile_name(tile)});
+  if (forms.empty()) return 0;
+  return cuda.linear_forms().choose(shape_of(linear, false), forms, forms.front().id);
 }
 
 /// The products with all that follows, and where it returns true the heads.
@@ -162,7 +177,7 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
     if (places) {
       run_linear_few_rows(gpu, linear, *job.heads);
     } else {
-      run_linear_skinny(gpu, linear);
+      run_linear_skinny(gpu, linear, batch_tile(cuda, linear));
     }
     return places;
   }

@@ -1,9 +1,10 @@
-// Two to eight rows: what linear_one_row.cu does for one. A block of 16 warps computes tiles of a few
-// outputs; each warp has its run of K, the same in every tile. All rows lie in shared memory, where the block
-// has prepared them itself, if that was still to be done: a column of the matrix instructions for each.
-// Weights come through a ring of shared memory that belongs to the warp and reaches across tiles.
+// Two to four rows: a block of 16 warps computes tiles of a few outputs; each warp has its run of K, the same
+// in every tile. All rows lie in shared memory, and each is a column of the matrix instructions. Weights come
+// through a ring of shared memory that belongs to the warp and reaches across tiles.
 //
-// Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache.
+// Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache. It
+// does not prepare rows as that of one row does: every block would read and reduce all of them, which takes
+// longer than a kernel ahead that does so once.
 #include "backend/cuda/kernels/linear_few_rows.h"
 
 #include "backend/cuda/kernels/linear_overlap.cuh"

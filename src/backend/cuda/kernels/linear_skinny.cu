@@ -208,12 +208,12 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 
 }  // namespace
 
-void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
+void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear, int batch_tile) {
   if (linear.rows == 1 && has_linear_one_row(gpu, linear.in))
     return run_linear_one_row(gpu, linear, {}, {}, {}, one_row_rule(gpu, linear, {}));
   if (has_linear_few_rows(gpu, linear.rows, linear.in)) return run_linear_few_rows(gpu, linear, {});
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
-  if (run_linear_batch(gpu, all)) return;
+  if (run_linear_batch(gpu, all, batch_tile)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
     SkinnyArguments some = some_rows(all, first, kRingRows);
     some.is_read_once = linear.rows <= kRingRows;
