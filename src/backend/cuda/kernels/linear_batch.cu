@@ -16,7 +16,9 @@ constexpr int kMostGroups = 4;
 /// Clusters that run together.
 template <DType kType, class T>
 int most_clusters(const Gpu& gpu) {
-  const auto kernel = linear_batch<kType, T>;
+  const auto kernel = linear_batch<kType, T, BatchEnd::any>;
+  static_cast<void>(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {kBatchCluster, 1, 1};
@@ -93,7 +95,12 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
     if (part.outputs > 0) a.weights[i] = map_weight(part.weight, part.outputs);
   }
   if (gated) a.weights[1] = map_weight(linear.parts[0].up, linear.parts[0].outputs);
-  const auto kernel = linear_batch<kType, T>;
+  auto kernel = linear_batch<kType, T, BatchEnd::any>;
+  if constexpr (kType == DType::bf16) {
+    const BatchEnd end = end_of(linear);
+    if (end == BatchEnd::plain) kernel = linear_batch<kType, T, BatchEnd::plain>;
+    if (end == BatchEnd::gated_silu) kernel = linear_batch<kType, T, BatchEnd::gated_silu>;
+  }
   static_cast<void>(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
   static const int clusters = most_clusters<kType, T>(gpu);  // a matter of the device
@@ -132,9 +139,6 @@ void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
 
 /// Of the tallest tiles.
 int clusters_of(const Gpu& gpu) {
-  static_cast<void>(cudaFuncSetAttribute(linear_batch<DType::bf16, BatchTile<kMostGroups, kMostRows>>,
-                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         BatchTile<kMostGroups, kMostRows>::kSharedBytes));
   static const int clusters = most_clusters<DType::bf16, BatchTile<kMostGroups, kMostRows>>(gpu);
   return clusters;
 }

@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_cons
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const Slice slice = slice_of(linear.in, warp);
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
-  const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
+  const int tile_outputs = (!kPlaces && gated ? kHalves / 2 : kHalves) * kPieceRows;
   const int first_tile = static_cast<int>(blockIdx.x);
   const int tiles = skinny.first_tile[linear.part_count];
   const int stride = static_cast<int>(gridDim.x);

@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const Slice slice = slice_of(linear.in, warp);
   const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
-  const int tile_outputs = (gated ? kHalves / 2 : kHalves) * kPieceRows;
+  const int tile_outputs = (kEnd == OneRowEnd::outputs && gated ? kHalves / 2 : kHalves) * kPieceRows;
   // Its tiles: those of a part of a head, or one for each round of all blocks.
   const int own_tiles = static_cast<int>(a.heads.head_dim) / (tile_outputs * a.head_blocks);
   const bool is_of_head = kEnd == OneRowEnd::whole_heads;

@@ -39,7 +39,8 @@ __device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile
   const int value = tile.value(o, outputs, h.pairs);
   const bool is_value = tile.head >= h.heads + h.kv_heads;
   if (h.table != nullptr && !is_value) {
-    const int64_t pair = tile.is_halves ? value % h.pairs : value / 2;
+    const int pairs = static_cast<int>(h.pairs);
+    const int pair = !tile.is_halves ? value / 2 : value < pairs ? value : value - pairs;
     const bool is_second = tile.is_halves ? o >= outputs / 2 : o % 2 != 0;
     const float other = __shfl_xor_sync(0xffffffffU, y, tile.is_halves ? outputs / 2 : 1);
     const float* cosines = h.table + (is_wanted ? row : 0) * 2 * h.pairs;
