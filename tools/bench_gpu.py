@@ -202,7 +202,7 @@ def step_limit(run):
 
 def at_context(session, batch):
     session.tune(LARGE, batch, CONTEXT)
-    return session.bench(LARGE, CONTEXT - STREAM_TOKENS // 2, STREAM_TOKENS, batch, rounds=2)
+    return session.bench(LARGE, CONTEXT - STREAM_TOKENS // 2, STREAM_TOKENS, batch)
 
 
 def streams(session):

@@ -88,7 +88,6 @@ class CudaBackend final : public backend::Backend {
   Stream stream_;
   BufferPool memory_;       // of the device
   BufferPool host_memory_;  // pinned
-  PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<RoundedRows> rounded_rows_;
   std::unique_ptr<WatchedRow> watched_logits_;
