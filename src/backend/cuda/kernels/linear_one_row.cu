@@ -396,9 +396,9 @@ std::vector<OneRowForm> one_row_forms(const Gpu& gpu, const SkinnyLinear& linear
 OneRowForm one_row_rule(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
   if (heads.q_norm.data != nullptr) return OneRowForm::heads_by_4;
   const bool is_deep = linear.in >= kLong;
-  // Eight outputs only where sixteen would leave multiprocessors without a tile.
+  // Tiles of sixteen were the faster ones also where they left half of the multiprocessors without any.
   SkinnyArguments arguments{.linear = linear};
-  const bool is_small = !linear.epilogue.gated && count_tiles(arguments, 16) * 10 < gpu.multiprocessors * 9;
+  const bool is_small = !linear.epilogue.gated && count_tiles(arguments, 16) * 3 < gpu.multiprocessors;
   if (is_deep) return is_small ? OneRowForm::one_deep_8 : OneRowForm::one_deep_16;
   return is_small ? OneRowForm::two_blocks_8 : OneRowForm::two_blocks_16;
 }
