@@ -21,12 +21,13 @@ struct OneRowChunk {
 /// Bytes of zeros in shared memory, for lanes that have nothing to multiply.
 inline constexpr int kZeroBytes = 256;
 
-/// The sums of a lane's two rows, for a format: begin(), then for each chunk add(). kOwner: which of the four
-/// lanes of a row has its sums. This one is for formats with no better way yet (q6_k), by their columns.
+/// What is added to a lane's sums of two rows for a chunk, or for a batch of kBatch chunks. kOwner: which of
+/// the four lanes of a row has its sums. This one is for formats with no better way yet (q6_k), by their
+/// columns.
 template <class Blocks>
 struct OneRowBlocks {
   static constexpr int kOwner = 0;
-  static constexpr int kBatch = 1;  // chunks that are added together
+  static constexpr int kBatch = 1;
 
   /// The first of a lane's two rows of a tile; the other is the eighth after it.
   static __device__ int row_of_lane(int lane) { return lane / 4; }
@@ -112,9 +113,9 @@ struct OneRowBlocks<BlocksOf32<Codes>> {
   }
 };
 
-/// Up to four chunks of a row are multiplied before their sums are scaled. Columns 2c and 2c + 1 are chunk c's,
-/// so that the lane `c` of a row has all sums of that chunk and scales them, one group after the other; no
-/// other lane has a part in it. A column is zero wherever it is not of the chunk and the group that the
+/// Up to four chunks of a row are multiplied before their sums are scaled. Columns 2c and 2c + 1 are chunk
+/// c's, so that the lane `c` of a row has all sums of that chunk and scales them, one group after the other;
+/// no other lane has a part in it. A column is zero wherever it is not of the chunk and the group that the
 /// instruction multiplies: its sums go on from one instruction to the next.
 template <>
 struct OneRowBlocks<BlocksOfQ4_K> {
@@ -221,8 +222,7 @@ struct OneRowBlocks<BlocksOfQ4_K> {
       if (c >= count) break;
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float sum =
-            __fmaf_rn(of_block[i].x, block[i], __fmaf_rn(-of_block[i].y, shift[i], sums[i]));
+        const float sum = __fmaf_rn(of_block[i].x, block[i], __fmaf_rn(-of_block[i].y, shift[i], sums[i]));
         sums[i] = __shfl_sync(0xffffffffU, sum, c, 4);
       }
     }

@@ -27,12 +27,17 @@ struct BlockRowArguments {
   int slice_bits[kMostLinearParts] = {};  // of each part: its slices are that power of two
 };
 
-/// Shared memory: the rings, the partial sums of two tiles in turn, the row.
+/// Chunks of a warp's ring.
 template <class Blocks>
+constexpr int ring_of_block_row() {
+  constexpr int kMostRingBytes = 184 << 10;
+  constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
+  return kMostChunks < 5 ? kMostChunks : 5;
+}
+
+/// Shared memory: the rings of kRing chunks, the partial sums of two tiles in turn, the row.
+template <class Blocks, int kRing>
 struct BlockRowShape {
-  static constexpr int kMostRingBytes = 184 << 10;
-  static constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
-  static constexpr int kRing = kMostChunks < 5 ? kMostChunks : 5;  // chunks of a warp
   static_assert(kRing >= 2);
   static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
   static constexpr int kPartials = 2 * kWarpRows;  // of a warp
@@ -177,10 +182,10 @@ __device__ inline void write_tile(const SkinnyLinear& linear, const SkinnyPart& 
   if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
 }
 
-template <class Blocks, bool kPlaces>
+template <class Blocks, bool kPlaces, int kRing>
 __global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
-  using S = BlockRowShape<Blocks>;
+  using S = BlockRowShape<Blocks, kRing>;
   using Chunk = RowChunk<Blocks>;
   using One = OneRowBlocks<Blocks>;
   extern __shared__ uint4 shared[];
@@ -192,7 +197,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   auto* const dynamic = reinterpret_cast<unsigned char*>(shared);
-  unsigned char* const ring = dynamic + warp * S::kRing * Chunk::kBytes;
+  unsigned char* const ring = dynamic + warp * kRing * Chunk::kBytes;
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   const BlockRow<Blocks> row(dynamic + S::kFixedBytes, linear.in);
 
@@ -200,7 +205,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   // Nobody writes weights: the first are on their way before the row is there.
   ChunkWalk<Blocks, kPlaces> walk(a);
 #pragma unroll 1
-  for (int stage = 0; stage < S::kRing - 1; ++stage) walk.read(ring + stage * Chunk::kBytes);
+  for (int stage = 0; stage < kRing - 1; ++stage) walk.read(ring + stage * Chunk::kBytes);
   if (threadIdx.x < kZeroBytes / sizeof(uint4)) zeros[threadIdx.x] = {};
   prepare_block_row<Blocks>(a.row, row, row_partials);
 
@@ -208,11 +213,11 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   int stage = 0;
   /// Waits for the next chunk, and asks for the one that takes the place of the last. The chunk's place.
   const auto next_chunk = [&] {
-    wait_for_copies<S::kRing - 2>();
+    wait_for_copies<kRing - 2>();
     __syncwarp();  // the copies of all lanes are there; the stage before is read
-    walk.read(ring + (stage == 0 ? S::kRing - 1 : stage - 1) * Chunk::kBytes);
+    walk.read(ring + (stage == 0 ? kRing - 1 : stage - 1) * Chunk::kBytes);
     const unsigned char* const place = ring + stage * Chunk::kBytes;
-    stage = stage + 1 == S::kRing ? 0 : stage + 1;
+    stage = stage + 1 == kRing ? 0 : stage + 1;
     return place + own_row * RowPieceShape<Blocks>::kRowBytes;
   };
   int turn = 0;

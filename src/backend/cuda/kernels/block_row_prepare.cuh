@@ -28,8 +28,7 @@ __device__ inline Int8Eight as_int8(const float4 (&y)[2]) {
   // Added to 1.5 * 2^23, a float's last byte is the nearest integer (ties to even).
   unsigned rounded[8];
 #pragma unroll
-  for (int i = 0; i < 8; ++i)
-    rounded[i] = __float_as_uint(__fadd_rn(__fmul_rn(x[i], inverse), 12582912.0F));
+  for (int i = 0; i < 8; ++i) rounded[i] = __float_as_uint(__fadd_rn(__fmul_rn(x[i], inverse), 12582912.0F));
   const auto packed = [&](int i) {
     return pick_bytes(pick_bytes(rounded[i], rounded[i + 1], 0x0040),
                       pick_bytes(rounded[i + 2], rounded[i + 3], 0x0040), 0x5410);
@@ -60,7 +59,8 @@ __device__ void round_block_row(const RowPreparation& p, const BlockRow<Blocks>&
       const Int8Eight eight = as_int8(y[i]);
       if (at >= p.in) continue;
       *reinterpret_cast<uint2*>(row.values + at) = eight.values;
-      if (at % kGroup == 0) OneRowBlocks<Blocks>::put(row.scales, row.sums, at / kGroup, eight.scale, eight.sum);
+      if (at % kGroup == 0)
+        OneRowBlocks<Blocks>::put(row.scales, row.sums, at / kGroup, eight.scale, eight.sum);
     }
   }
 }

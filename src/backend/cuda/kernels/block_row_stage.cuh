@@ -7,8 +7,8 @@
 
 namespace ingot::cuda {
 
-/// Where a weight row's pieces lie, of weights whose rows are whole multiples of 16 bytes. All chunks are full
-/// then, and a piece begins a multiple of 2 behind one of 16.
+/// Where a weight row's pieces lie, of weights whose rows are whole multiples of 16 bytes. All chunks are
+/// full then, and a piece begins a multiple of 2 behind one of 16.
 template <class Blocks>
 struct RowPieceShape {
   static constexpr int common(int a, int b) { return b == 0 ? a : common(b, a % b); }
@@ -41,8 +41,8 @@ class RowChunk {
       const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
       const int row = copy / Shape::kCopies;
       const int at = copy % Shape::kCopies * 16;
-      from_[i] = static_cast<unsigned>(min(row, rows - 1) * row_bytes + at +
-                                       (row >= kWarpRows / 2 ? apart : 0));
+      from_[i] =
+          static_cast<unsigned>(min(row, rows - 1) * row_bytes + at + (row >= kWarpRows / 2 ? apart : 0));
       if constexpr (!kIsPacked) to_[i] = row * Shape::kRowBytes + at;
     }
   }
