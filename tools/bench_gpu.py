@@ -8,7 +8,7 @@ Makes random checkpoints (tools/bench_checkpoint.py: torch, transformers, tokeni
 FOLDER (default: a temporary one), measures and writes bench/results/<machine>.json with the command, the commit and the
 date. Kinds of figures:
 
-    decode    one stream, prompt 128, 256 tokens generated
+    decode    one stream, prompt 128, 256 tokens generated, before and after `ingot tune`
     streams   64 streams of the 8B at context 1024
     rows      1, 2, 4 … 64 rows of the 8B at context 1024: the time of a step
     prefill   the 8B, prompt 4096
@@ -113,6 +113,7 @@ class Session:
     folder: Path
     runs: list = field(default_factory=list)
     figures: list = field(default_factory=list)
+    tunings: list = field(default_factory=list)
     shares: dict = field(default_factory=dict)  # of decode, by model
 
     def checkpoint(self, model):
@@ -134,9 +135,19 @@ class Session:
             output_of([self.args.ingot, "quantize", self.folder / name, path, "--type", dtype])
         return path
 
-    def bench(self, model, prompt, generate, batch=1, rounds=None):
+    def tune(self, model, batch=1, context=PROMPT + GENERATE // 2):
+        """Lets `ingot tune` choose forms of kernels for a model's step, once; whether any is not the rule's."""
+        found = next((known for known in self.tunings if (known["model"], known["batch"]) == (model, batch)), None)
+        if found is None:
+            told = json.loads(output_of([self.args.ingot, "tune", "-m", self.checkpoint(model), "--device", self.args.device,
+                                         "--batch", batch, "--context", context, "--json"]).stdout)
+            found = {"model": model, "batch": batch, "context": context, "shapes": told["shapes"], "seconds": told["seconds"]}
+            self.tunings.append(found)
+        return any(shape["form"] != shape["rule"] for shape in found["shapes"])
+
+    def bench(self, model, prompt, generate, batch=1, rounds=None, tuned=False):
         """The result of `ingot bench`; the same options are measured once."""
-        key = {"model": model, "prompt": prompt, "generate": generate, "batch": batch}
+        key = {"model": model, "prompt": prompt, "generate": generate, "batch": batch, "tuned": tuned}
         for run in self.runs:
             if all(run[name] == value for name, value in key.items()):
                 return run
@@ -145,6 +156,11 @@ class Session:
              "-b", batch, "-r", rounds or self.args.rounds, "--context", prompt + generate, "--json"]).stdout)
         self.runs.append({**key, "device": found["device"], "prefill": found["prefill"], "decode": found["decode"]})
         return self.runs[-1]
+
+    def tuned_decode(self, model):
+        """The last of its decode runs."""
+        found = [run for run in self.runs if run["model"] == model and run["prompt"] == PROMPT and run["generate"] == GENERATE]
+        return found[-1] if found else self.bench(model, PROMPT, GENERATE)
 
     def explain(self, model, context, step="decode", prompt=PROMPT, batch=1):
         """What `ingot explain` says of a decode step that sees so many tokens, or of a prompt."""
@@ -165,13 +181,17 @@ class Session:
 def decode(session, models):
     for model in models:
         found = session.bench(model, PROMPT, GENERATE)["decode"]
+        note = ""
+        if session.tune(model):
+            note = f"untuned: {found['tokens_per_second']:.4g} tok/s"
+            found = session.bench(model, PROMPT, GENERATE, tuned=True)["decode"]
         session.shares[model] = found["share_of_limit"]
         limit = found["tokens_per_second"] / found["share_of_limit"]
         # Blocks are asked for the share that 16 bits have, where nothing is asked in tokens.
         asked = DECODE.get(model)
         plain = session.shares.get(model.split()[0] + " bf16")
         session.add(Figure(f"{model} decode", "tok/s", found["tokens_per_second"], limit, asked,
-                           plain if asked is None and not model.endswith("bf16") else None))
+                           plain if asked is None and not model.endswith("bf16") else None, note=note))
 
 
 def step_limit(run):
@@ -181,7 +201,8 @@ def step_limit(run):
 
 
 def at_context(session, batch):
-    return session.bench(LARGE, CONTEXT - STREAM_TOKENS // 2, STREAM_TOKENS, batch, rounds=2)
+    session.tune(LARGE, batch, CONTEXT)
+    return session.bench(LARGE, CONTEXT - STREAM_TOKENS // 2, STREAM_TOKENS, batch)
 
 
 def streams(session):
@@ -258,7 +279,7 @@ def start(session):
 def account(session, models):
     accounts = []
     for model in (model for model in ACCOUNTS if model in models):
-        run = session.bench(model, PROMPT, GENERATE)
+        run = session.tuned_decode(model)
         found = decode_account.account(model, session.explain(model, PROMPT + GENERATE // 2), run["decode"])
         accounts.append(found)
         print(decode_account.markdown(found), flush=True)
@@ -317,6 +338,7 @@ def measure(session, kinds, models, result):
             if kind in kinds:
                 function(session)
     result["figures"] = [figure.json() for figure in session.figures]
+    result["tunings"] = session.tunings
     if "account" in kinds:
         result["accounts"] = account(session, models)
     if "peer" in kinds and session.args.llama_bench:
@@ -364,11 +386,14 @@ def main():
               "commit": commit_of(args), "command": " ".join(["tools/bench_gpu.py", *sys.argv[1:]])}
     folder = Path(args.models or tempfile.mkdtemp(prefix="ingot-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
+    cache = tempfile.TemporaryDirectory(prefix="ingot-cache-")  # nobody's earlier tuning
+    os.environ["XDG_CACHE_HOME"] = cache.name
     session = Session(args, folder)
     try:
         measure(session, kinds, models, result)
     finally:
         result["figures"] = [figure.json() for figure in session.figures]
+        result["tunings"] = session.tunings
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1) + "\n")
         say(f"written: {out}")

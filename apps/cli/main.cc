@@ -85,6 +85,7 @@ int main(int argc, char** argv) {
   add_bench(app);
   add_calibrate(app);
   add_explain(app);
+  add_tune(app);
   add_quantize(app);
   try {
     app.parse(argc, argv);

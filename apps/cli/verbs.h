@@ -19,6 +19,7 @@ void add_bench(CLI::App& app);
 void add_bench_ops(CLI::App& bench);
 void add_calibrate(CLI::App& app);
 void add_explain(CLI::App& app);
+void add_tune(CLI::App& app);
 void add_quantize(CLI::App& app);
 
 /// A number, or what an optional number holds.

@@ -18,6 +18,7 @@
 #include "ingot/dtype.h"
 #include "ingot/error.h"
 #include "ingot/explain.h"
+#include "ingot/tune.h"
 
 namespace ingot {
 
@@ -272,6 +273,11 @@ class LLM {
   /// What a step runs where, why, and how close to the limit. Errors: invalid_argument for sizes outside the
   /// context, out_of_memory for a batch whose cache does not fit.
   Explanation explain(const ExplainOptions& options = {});
+
+  /// Finds the fastest forms of the devices' kernels for a step that generates a token, uses them from now on
+  /// in this process's later loads, and keeps them in a file. Errors: invalid_argument for sizes outside the
+  /// context, out_of_memory for a batch whose cache does not fit.
+  TuneReport tune(const TuneOptions& options = {});
 
  private:
   struct Impl;

@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "exec/tuning.h"
 
 namespace ingot::api {
 namespace {
@@ -77,6 +78,9 @@ Devices make_devices(const CompileOptions& options) {
   }
   devices.prefill_tokens =
       devices.backends.front()->limits().shares_host_memory ? kPrefillTokens : kFarPrefillTokens;
+  for (const auto& backend : devices.backends)
+    exec::load_tuning(*backend,
+                      {.path = {}, .notice = [](std::string_view line) { log().warn("{}", line); }});
   if (devices.devices.size() > 1) calibrate(devices);  // with one there is nothing to route
   return devices;
 }

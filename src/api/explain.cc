@@ -1,18 +1,18 @@
 #include "exec/explain.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstring>
 
 #include "api/llm_impl.h"
+#include "api/repeated_step.h"
 #include "base/check.h"
 #include "exec/calibrate.h"
 
 namespace ingot {
 namespace {
 
+using api::RepeatedStep;
+using api::StepShape;
 using backend::StepClass;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kPromptTokens = 256;  // when none are asked for
 constexpr int kWarmups = 2;
@@ -24,14 +24,6 @@ double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
 }
-
-/// The step that is explained: tokens that the last `tokens` positions of each sequence's context hold.
-struct StepShape {
-  StepClass step = StepClass::decode;
-  int64_t sequences = 1;
-  int64_t tokens = 1;   // of each sequence
-  int64_t context = 1;  // of each sequence, these tokens included
-};
 
 /// Samples of several times taken together.
 class Samples {
@@ -57,77 +49,6 @@ struct LaunchTimes {
       : launches(plan.launches.size()), transfers(plan.transfers.size()) {}
   Samples launches;
   Samples transfers;
-};
-
-/// Feeds one step again and again: a position is written with the same keys each time.
-class RepeatedStep {
- public:
-  /// `stepper` outlives it. `works_in_host_memory`: whether a device does, so that the cache lies there.
-  RepeatedStep(serve::Stepper& stepper, const StepShape& shape, int64_t vocab, bool works_in_host_memory)
-      : shape_(shape), stepper_(stepper) {
-    for (int64_t s = 0; s < shape.sequences; ++s) {
-      pages_.emplace_back(stepper_.cache(), shape.context);
-      pages_.back().grow(shape.context);
-      // Different tokens, so that embedding rows are not all the same cache line.
-      for (int64_t i = 0; i < shape.tokens; ++i)
-        tokens_.push_back(static_cast<int32_t>(((s * shape.tokens + i) * 7919 + 13) % vocab));
-    }
-    if (works_in_host_memory) fill_cache();
-    for (size_t s = 0; s < pages_.size(); ++s) {
-      const auto count = static_cast<size_t>(shape.tokens);
-      serve::StepSequence part;
-      part.tokens = {tokens_.data() + s * count, count};
-      part.position = shape.context - shape.tokens;
-      part.pages = pages_[s].pages();
-      part.logit_rows = 1;
-      parts_.push_back(part);
-    }
-  }
-
-  const exec::Plan& plan() const { return stepper_.plan(shape_.step); }
-  void run() { stepper_.run(shape_.step, parts_); }
-  double timed_us() {
-    const Clock::time_point start = Clock::now();
-    run();
-    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-  }
-  void profile(LaunchTimes& times) {
-    // The inputs of the step that ran last are still there.
-    stepper_.runner().profile(shape_.step == StepClass::prefill ? 0 : 1, stepper_.last_dims(),
-                              times.launches.current, times.transfers.current);
-    times.launches.keep();
-    times.transfers.keep();
-  }
-  graph::DimValues dims() const {
-    graph::DimValues dims;
-    dims[graph::Symbol::tokens] = shape_.sequences * shape_.tokens;
-    dims[graph::Symbol::sequences] = shape_.sequences;
-    dims[graph::Symbol::pages] = kv::pages_for(shape_.context);
-    dims[graph::Symbol::logit_rows] = shape_.sequences;
-    dims[graph::Symbol::cache_pages] = plan().bucket[graph::Symbol::cache_pages];
-    dims[graph::Symbol::slots] = plan().bucket[graph::Symbol::slots];
-    return dims;
-  }
-
- private:
-  /// Pages that nobody wrote all are the same page of zeros, which reads faster than a cache in use.
-  void fill_cache() {
-    for (const auto& [name, array] : stepper_.cache().states()) {
-      Array cache = array;
-      const size_t page_bytes = cache.bytes() / static_cast<size_t>(stepper_.cache().total_pages());
-      auto* bytes = static_cast<std::byte*>(cache.mutable_raw());
-      for (const kv::SequencePages& sequence : pages_) {
-        for (int32_t page : sequence.pages())
-          std::memset(bytes + static_cast<size_t>(page) * page_bytes, 0x3c, page_bytes);  // as f32: 0.0115
-      }
-    }
-  }
-
-  StepShape shape_;
-  serve::Stepper& stepper_;
-  std::vector<kv::SequencePages> pages_;
-  std::vector<int32_t> tokens_;
-  std::vector<serve::StepSequence> parts_;
 };
 
 /// The devices with what predictions need: a calibration each, measured now where there is none and measuring
@@ -163,6 +84,13 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
                          const Predicted& predicted, LaunchTimes& times) {
   ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), predicted.devices);
   step.notes.insert(step.notes.end(), predicted.notes.begin(), predicted.notes.end());
+  for (const exec::Device& device : predicted.devices) {
+    for (const backend::TunedForm& form : device.backend->forms()) {
+      if (form.form != form.rule)
+        step.notes.push_back(fmt::format("{}: {} runs as '{}', which ingot tune found faster than '{}'",
+                                         device.name, form.shape, form.form, form.rule));
+    }
+  }
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();
@@ -174,7 +102,9 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
   for (int i = 0; i < repetitions; ++i) {
     // In turn: other users of a shared machine slow both alike.
     steps.push_back(repeated.timed_us());
-    repeated.profile(times);
+    repeated.profile(times.launches.current, times.transfers.current);
+    times.launches.keep();
+    times.transfers.keep();
   }
   step.step_us = median(steps);
   return step;

@@ -121,6 +121,15 @@ struct ImportStatistics {
   int threads = 0;     // of the host, that read it
 };
 
+/// Of kernels that a device has several forms of, with the same bits: the one that it runs for a shape.
+struct TunedForm {
+  std::string shape;   // "bf16 2048 -> 16384, gated"
+  std::string form;    // "2 blocks, 16 outputs"
+  std::string rule;    // the form that it runs untuned
+  double step_us = 0;  // of the step that it was measured in
+  double rule_us = 0;  // of the same step with the form of the rule
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -162,6 +171,14 @@ class Backend {
   virtual void synchronize() = 0;
   /// Runs the launches of a slice once and measures each on its own: microseconds.
   virtual void profile(const Slice& slice, std::span<double> launch_us);
+  /// Runs a slice, which may be repeated, with every form of the kernels that there are several of, and uses
+  /// the fastest from then on; seconds. Returns them all, in the order of the launches.
+  virtual std::vector<TunedForm> tune(const Slice& /*slice*/) { return {}; }
+  /// What tune() found in another run. Before anything is submitted. Errors: invalid_argument for a form that
+  /// there is not.
+  virtual void use_forms(std::span<const TunedForm> /*forms*/) {}
+  /// What of both is in use.
+  virtual std::span<const TunedForm> forms() const { return {}; }
 };
 
 }  // namespace ingot::backend

@@ -24,23 +24,6 @@ uint64_t kernels_hash(const Backend& backend) {
   return value;
 }
 
-/// Why an entry of the file does not hold here; empty: it does.
-std::string difference(const CalibrationIdentity& found, const CalibrationIdentity& expected) {
-  const auto differ = [](std::string_view what, std::string_view made_for, std::string_view is) {
-    return fmt::format("it was made for {} '{}', this is '{}'", what, made_for, is);
-  };
-  if (found.instruction_set != expected.instruction_set)
-    return differ("instruction set", found.instruction_set, expected.instruction_set);
-  if (found.description != expected.description)
-    return differ("device", found.description, expected.description);
-  if (found.build != expected.build) return differ("build", found.build, expected.build);
-  return {};
-}
-
-bool same_place(const CalibrationIdentity& a, const CalibrationIdentity& b) {
-  return a.device == b.device && a.threads == b.threads;
-}
-
 /// What the file holds for this machine, and all that it holds.
 struct Lookup {
   std::string path;
@@ -83,6 +66,22 @@ Lookup look_up(const CalibrationIdentity& identity, const CalibrationOptions& op
 }
 
 }  // namespace
+
+std::string difference(const CalibrationIdentity& found, const CalibrationIdentity& expected) {
+  const auto differ = [](std::string_view what, std::string_view made_for, std::string_view is) {
+    return fmt::format("it was made for {} '{}', this is '{}'", what, made_for, is);
+  };
+  if (found.instruction_set != expected.instruction_set)
+    return differ("instruction set", found.instruction_set, expected.instruction_set);
+  if (found.description != expected.description)
+    return differ("device", found.description, expected.description);
+  if (found.build != expected.build) return differ("build", found.build, expected.build);
+  return {};
+}
+
+bool same_place(const CalibrationIdentity& a, const CalibrationIdentity& b) {
+  return a.device == b.device && a.threads == b.threads;
+}
 
 CalibrationIdentity identity_of(const Backend& backend) {
   const backend::Limits limits = backend.limits();

@@ -39,6 +39,10 @@ struct Calibration {
 };
 
 CalibrationIdentity identity_of(const backend::Backend& backend);
+/// Why what was measured for `found` does not hold for `expected`, devices and threads aside; empty: it does.
+std::string difference(const CalibrationIdentity& found, const CalibrationIdentity& expected);
+/// Whether a file has one entry for both.
+bool same_place(const CalibrationIdentity& a, const CalibrationIdentity& b);
 
 /// Measures now. Errors: those of the backend.
 Calibration calibrate(backend::Backend& backend);

@@ -320,6 +320,26 @@ void Runner::profile(size_t plan, const graph::DimValues& dims, std::span<double
   statistics_.launches += bound.launches.size();
 }
 
+std::vector<Runner::Tuned> Runner::tune(size_t plan, const graph::DimValues& dims) {
+  wait_for_others(-1);
+  Bound& bound = prepare(plan, dims, 0);
+  if (bound.feed) aim_feed(bound, false);
+  std::vector<Tuned> tuned;
+  for (const Bound::Slice& slice : bound.slices) {
+    for (size_t transfer : slice.moves) move(bound, transfer);
+    backend::Backend& backend = *devices_[static_cast<size_t>(slice.device)].backend;
+    tuned.push_back(
+        {&backend,
+         backend.tune(
+             {.copies_in = slice.copies_in,
+              .kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
+              .launches = std::span<const backend::Launch>(bound.launches)
+                              .subspan(slice.first_launch, slice.launches),
+              .copies_out = std::span<const backend::Copy>(slice.copies_out).first(slice.out.size())})});
+  }
+  return tuned;
+}
+
 graph::Tensor Runner::output(size_t plan, std::string_view name, int frame) const {
   const Bound& bound = *bound_[frame][plan];
   const auto outputs = bound.plan->graph->outputs();

@@ -82,6 +82,15 @@ class Runner {
   void profile(size_t plan, const graph::DimValues& dims, std::span<double> launch_us,
                std::span<double> transfer_us = {});
 
+  /// What one device found.
+  struct Tuned {
+    backend::Backend* backend = nullptr;
+    std::vector<backend::TunedForm> forms;
+  };
+  /// Lets each device find the fastest forms of its kernels for a step of these sizes, which ran last: an
+  /// entry for each slice.
+  std::vector<Tuned> tune(size_t plan, const graph::DimValues& dims);
+
   /// An output of the plan that ran last, in host memory, at that step's sizes; valid until the next run().
   /// Errors: not_found.
   graph::Tensor output(size_t plan, std::string_view name, int frame = 0) const;

@@ -214,7 +214,7 @@ TEST(Version, IsANumber) {
 }
 
 TEST(Help, FitsAScreenAndShowsAnExample) {
-  for (const char* verb : {"", "run", "inspect", "tokenize", "perplexity", "bench", "calibrate"}) {
+  for (const char* verb : {"", "run", "inspect", "tokenize", "perplexity", "bench", "calibrate", "tune"}) {
     SCOPED_TRACE(verb);
     const Result result = *verb == '\0' ? ingot({"--help"}) : ingot({verb, "--help"});
     expect_success(result);

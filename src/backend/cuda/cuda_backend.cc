@@ -108,9 +108,6 @@ CudaBackend::CudaBackend(CudaOptions options, Clock::time_point started)
       host_memory_({}, cuda_memory(options_, true)),
       imports_(std::make_shared<Imports>()) {
   gpu_.stream = stream_.get();
-  counters_ = memory_.acquire(kGpuCounters * sizeof(uint32_t));
-  check(cudaMemsetAsync(counters_.data(), 0, kGpuCounters * sizeof(uint32_t), stream_.get()), "cudaMemset");
-  gpu_.counters = static_cast<uint32_t*>(counters_.data());
   cublaslt_ = std::make_unique<CublasLt>(memory_.acquire(CublasLt::kWorkspaceBytes));
   rounded_rows_ = std::make_unique<RoundedRows>(memory_.acquire(RoundedRows::kBytes));
   const int most_blocks = 2 * gpu_.multiprocessors;
@@ -279,6 +276,13 @@ backend::Peaks CudaBackend::measure_peaks() {
 
 backend::Overheads CudaBackend::measure_overheads() {
   return guarded([&] { return overheads_of_device(); });
+}
+
+std::vector<backend::TunedForm> CudaBackend::tune(const backend::Slice& slice) {
+  return guarded([&] {
+    uploads_->wait();
+    return tune_forms(slice);
+  });
 }
 
 void CudaBackend::profile(const backend::Slice& slice, std::span<double> launch_us) {

@@ -16,6 +16,7 @@
 #include "backend/cuda/handles.h"
 #include "backend/cuda/imports.h"
 #include "backend/cuda/kernels/gpu.h"
+#include "backend/cuda/linear_forms.h"
 #include "backend/cuda/recordings.h"
 #include "backend/cuda/rounded_rows.h"
 #include "backend/cuda/uploads.h"
@@ -41,6 +42,7 @@ class CudaBackend final : public backend::Backend {
   CublasLt& cublaslt() { return *cublaslt_; }
   RoundedRows& rounded_rows() { return *rounded_rows_; }
   WatchedRow& watched_logits() { return *watched_logits_; }
+  LinearForms& linear_forms() { return linear_forms_; }
 
   std::string_view name() const override { return "cuda"; }
   backend::Limits limits() const override { return limits_; }
@@ -59,6 +61,9 @@ class CudaBackend final : public backend::Backend {
   void wait(uint64_t ticket) override;
   void synchronize() override;
   void profile(const backend::Slice& slice, std::span<double> launch_us) override;
+  std::vector<backend::TunedForm> tune(const backend::Slice& slice) override;
+  void use_forms(std::span<const backend::TunedForm> forms) override;
+  std::span<const backend::TunedForm> forms() const override { return linear_forms_.tuned(); }
 
   RecordingStatistics recording_statistics() const { return recordings_.statistics(); }
 
@@ -71,6 +76,7 @@ class CudaBackend final : public backend::Backend {
   void enqueue(const backend::Slice& slice);
   template <class F>
   auto guarded(const F& run);
+  std::vector<backend::TunedForm> tune_forms(const backend::Slice& slice);
   void profile_alone(const backend::Slice& slice, std::span<double> launch_us);
   backend::Peaks peaks_of_device();
   backend::Overheads overheads_of_device();
@@ -82,10 +88,10 @@ class CudaBackend final : public backend::Backend {
   Stream stream_;
   BufferPool memory_;       // of the device
   BufferPool host_memory_;  // pinned
-  PooledBuffer counters_;   // Gpu::counters
   std::unique_ptr<CublasLt> cublaslt_;
   std::unique_ptr<RoundedRows> rounded_rows_;
   std::unique_ptr<WatchedRow> watched_logits_;
+  LinearForms linear_forms_;
   std::unique_ptr<Uploads> uploads_;
   std::shared_ptr<Imports> imports_;
   Recordings recordings_;

@@ -17,7 +17,7 @@ struct NullOptions {
   backend::Peaks peaks = {.read_gbps = 1, .f32_gflops = 1};
 };
 
-class NullBackend final : public backend::Backend {
+class NullBackend : public backend::Backend {
  public:
   explicit NullBackend(NullOptions options = {});
 

@@ -13,7 +13,7 @@ inline constexpr int kRowStep = kRowThreads * 4;  // values that a block takes a
 inline constexpr int kMostRowsOfBlock = 8;
 
 /// Partial sums of a block's rows; every reduction has its own, which saves barriers.
-struct RowPartials {
+struct alignas(16) RowPartials {
   float sums[kMostRowsOfBlock][kRowWarps];
   float offsets[kMostRowsOfBlock][kRowWarps];
   float squares[kMostRowsOfBlock][kRowWarps];
@@ -39,8 +39,13 @@ __device__ inline float largest_of_warp(float value) {
 }
 
 __device__ inline float sum_of_partials(const float (&partials)[kRowWarps]) {
-  float sum = partials[0];
-  for (int i = 1; i < kRowWarps; ++i) sum += partials[i];
+  float4 four = *reinterpret_cast<const float4*>(partials);
+  float sum = four.x + four.y + four.z + four.w;
+#pragma unroll
+  for (int i = 4; i < kRowWarps; i += 4) {
+    four = *reinterpret_cast<const float4*>(partials + i);
+    sum = sum + four.x + four.y + four.z + four.w;
+  }
   return sum;
 }
 
@@ -74,10 +79,14 @@ __device__ inline void for_fours(int64_t width, const F& f) {
   for (int64_t begin = 0; begin < width; begin += kRowStep) f(begin + static_cast<int64_t>(threadIdx.x) * 4);
 }
 
+/// The rms_norm of one value.
+__device__ inline float normalised(float x, float scale, float weight) {
+  return __fmul_rn(__fmul_rn(x, scale), weight);
+}
 /// The norm of one value.
 __device__ inline float normalised(float x, const RowScale& scale, float weight, float bias,
                                    LinearNorm norm) {
-  if (norm == LinearNorm::rms) return __fmul_rn(__fmul_rn(x, scale.scale), weight);
+  if (norm == LinearNorm::rms) return normalised(x, scale.scale, weight);
   const float offset = __fsub_rn(__fsub_rn(x, scale.center), scale.correction);
   return __fmaf_rn(__fmul_rn(offset, scale.scale), weight, bias);
 }
@@ -175,6 +184,9 @@ __device__ inline void reduce_rows(const RowPreparation& p, int64_t first, int c
   });
 }
 
+__device__ inline float scale_of(float variance, float eps) {
+  return __frcp_rn(__fsqrt_rn(__fadd_rn(variance, eps)));
+}
 /// The scale of row `r` of those that were reduced.
 __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const RowPartials& partials) {
   RowScale scale;
@@ -190,7 +202,7 @@ __device__ inline RowScale scale_of_row(const RowPreparation& p, int r, const Ro
         __fmaf_rn(-scale.correction, scale.correction, __fdiv_rn(sum_of_partials(partials.squares[r]), in));
     variance = fmaxf(variance, 0.0F);
   }
-  scale.scale = __fdiv_rn(1.0F, __fsqrt_rn(__fadd_rn(variance, p.eps)));
+  scale.scale = scale_of(variance, p.eps);
   return scale;
 }
 
@@ -230,6 +242,7 @@ template <int kKept>
 struct KeptRow {
   float4 y[kKept];
   float4 weight[kKept];  // of the norm
+  float part = 0;        // that one value is of the row, if it is a power of two
 
   /// This thread's first value of its fours number i.
   static __device__ int64_t at(int i) { return i * kRowStep + static_cast<int64_t>(threadIdx.x) * 4; }
@@ -237,6 +250,7 @@ struct KeptRow {
   __device__ void load_weights(const RowPreparation& p) {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) weight[i] = norm_weights<true>(p, at(i));
+    if ((p.in & (p.in - 1)) == 0) part = __frcp_rn(static_cast<float>(p.in));
   }
   __device__ void load(const RowPreparation& p, const float* x) {
 #pragma unroll
@@ -244,10 +258,13 @@ struct KeptRow {
   }
   /// Has barriers where there is a norm.
   __device__ void normalise(const RowPreparation& p, RowPartials& partials) {
-    reduce_rows_of(p, 1, partials, [&](int, const auto& f) {
+    const auto each = [&](const auto& f) {
 #pragma unroll
       for (int i = 0; i < kKept; ++i) f(at(i), y[i]);
-    });
+    };
+    if (p.norm == LinearNorm::rms) [[likely]]
+      return normalise_rms(p, partials, each);
+    reduce_rows_of(p, 1, partials, [&](int, const auto& f) { each(f); });
     const RowScale scale = scale_of_row(p, 0, partials);
 #pragma unroll
     for (int i = 0; i < kKept; ++i) y[i] = normalised_four<true>(p, y[i], weight[i], at(i), scale);
@@ -261,6 +278,29 @@ struct KeptRow {
     if (threadIdx.x % kWarp == 0) partials.largest[0][threadIdx.x / kWarp] = largest;
     __syncthreads();
     return f16_exponent(0, partials);
+  }
+
+ private:
+  /// The same by fewer instructions: warps beyond the row's end have sums of zero, and nothing else to do.
+  template <class Each>
+  __device__ void normalise_rms(const RowPreparation& p, RowPartials& partials, const Each& each) {
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const bool is_beyond = warp * (kWarp * 4) >= p.in;
+    const float sum = is_beyond ? 0 : first_sum_of_row(p, each);
+    if (threadIdx.x % kWarp == 0) partials.sums[0][warp] = sum;
+    __syncthreads();
+    if (is_beyond) return;
+    const float squares = sum_of_partials(partials.sums[0]);
+    // The same quotient, sooner.
+    const float variance =
+        part != 0 ? __fmul_rn(squares, part) : __fdiv_rn(squares, static_cast<float>(p.in));
+    const float scale = scale_of(variance, p.eps);
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      if (i > 0 && at(i) >= p.in) continue;
+      y[i] = {normalised(y[i].x, scale, weight[i].x), normalised(y[i].y, scale, weight[i].y),
+              normalised(y[i].z, scale, weight[i].z), normalised(y[i].w, scale, weight[i].w)};
+    }
   }
 };
 

@@ -36,11 +36,11 @@ struct SplitSums {
 
 /// Keys of a piece for a row that sees `keys` of them. By this, and so by the row's keys and the model's key
 /// heads alone, the order of a row's sums is fixed. Few keys are one piece, which needs no joining; then come
-/// kJoinedAtOnce pieces, which the blocks of a cluster join without a detour through memory; then as many as
-/// keep every team of threads of a large device busy with one row.
+/// kJoinedAtOnce pieces, which the blocks of a cluster may join without a detour through memory; then as many
+/// as keep every team of threads of a large device busy with one row.
 inline constexpr int kJoinedAtOnce = 8;
 __host__ __device__ constexpr int most_pieces(int kv_heads) {
-  return kJoinedAtOnce * (kv_heads >= 8 ? 7 : kv_heads >= 4 ? 14 : 28);
+  return kJoinedAtOnce * (kv_heads >= 8 ? 8 : kv_heads >= 4 ? 16 : 32);
 }
 __host__ __device__ constexpr int split_keys(int keys, int kv_heads) {
   if (keys <= 32) return 32;
@@ -85,7 +85,7 @@ void run_attention_f16(const Gpu& gpu, const PagedAttention& attention, void* wo
 /// a row's keys are not split.
 void run_attention_any(const Gpu& gpu, const PagedAttention& attention, const SplitSums* sums);
 
-/// out = the pieces of each row joined in order. To be launched right behind the kernel that wrote them.
+/// out = the pieces of each row joined in order, right behind run_attention_any().
 void run_attention_join(const Gpu& gpu, const PagedAttention& attention, const SplitSums& sums);
 
 }  // namespace ingot::cuda

@@ -204,8 +204,8 @@ __device__ __forceinline__ void own_scores(const float4 (&query)[S::kHeads][S::k
 
 /// By all threads of a block, kTeam; `thread`: of these. `queries`: of the item's heads, [heads, head_dim].
 /// What the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which
-/// comes to this item now. `sums` takes what a piece that is not all of its row comes to: begin() by all
-/// threads, then put(head of the item, dim, values, highest score, sum of weights) for four dimensions.
+/// comes to this item now. `sums` takes what a piece that is not all of its row comes to: put(head of the
+/// item, dim, values, highest score, sum of weights) for four dimensions.
 template <typename S, typename Ring, typename Sums>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const PieceItem& item,
                                              const float* queries, int thread, PieceScratch<S>& scratch,
@@ -331,8 +331,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
     }
   }
   const bool is_all = count == piece.place.keys();
-  if (!is_all) sums.begin();
-    // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
+  // A warp finishes every fourth block of vectors, and takes the other warps' parts of it.
 #pragma unroll
   for (int first = 0; first < S::kBlocks; first += kTeamWarps) {
     if (first > 0) __syncthreads();  // what was there has been read

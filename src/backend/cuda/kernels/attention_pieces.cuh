@@ -7,6 +7,15 @@
 
 namespace ingot::cuda {
 
+inline constexpr int kTeams = 4;  // of a multiprocessor
+
+/// What the kernels of generated tokens are given.
+struct Decode {
+  PagedAttention attention;
+  SplitSums sums;
+  int chunks;  // of a key head's query heads
+};
+
 /// A team's items, all that is known of them in every thread. To be used by whole warps. kTogether: pieces of
 /// an item, which a team has all of; the last item of a row's heads may have fewer.
 template <int kTogether>
@@ -61,10 +70,6 @@ class PieceWalk {
     piece.split = piece.split * kTogether + rank;
     return {piece, item_ / chunks_, item_ % chunks_ * S::kHeads};
   }
-  /// Of all pieces of the row for the same heads, and of no others.
-  __device__ int number_of_heads() const { return piece_.row * of_piece_ + item_; }
-  __device__ int keys() const { return piece_.place.keys(); }
-  __device__ int splits() const { return splits_; }  // items of the row, for one key head's heads
 
   __device__ void next(const PagedAttention& a) {
     if (--left_ == 0 || ++piece_.split < splits_) return;
@@ -113,43 +118,23 @@ class PieceWalk {
   int left_;    // items, with this one
 };
 
-/// The same for teams that share items, which are units of kJoinedAtOnce pieces here: of each a team takes
-/// the pieces rank, rank + teams … A team that has none of a unit comes to it all the same.
-class UnitWalk {
+/// The one piece of a team that shares an item, all kJoinedAtOnce pieces at most of a row here: of the item
+/// number `number` the piece number `rank`, which may have no keys.
+class OnePiece {
  public:
-  /// `sharing`: teams that share a unit.
-  __device__ UnitWalk(const PagedAttention& a, int chunks, int rank, int sharing, int group, int groups)
-      : units_(a, chunks, group, groups), rank_(rank), sharing_(sharing), at_(rank) {
-    if (!units_.done()) enter(a);
-  }
+  __device__ OnePiece(const PagedAttention& a, int chunks, int number, int items, int rank)
+      : items_(a, chunks, number, items), rank_(rank) {}
 
-  __device__ bool done() const { return units_.done(); }
+  /// Whether there is no such item.
+  __device__ bool done() const { return items_.done(); }
   template <typename S>
   __device__ PieceItem item() const {
-    return units_.template item<S>(at_);
-  }
-  __device__ int number_of_heads() const { return units_.number_of_heads(); }
-  __device__ int units() const { return units_.splits(); }  // of the row, for one key head's heads
-  __device__ int pieces() const { return pieces_; }         // of the row
-
-  /// Whether the next piece is of the same unit.
-  __device__ bool next(const PagedAttention& a, int pieces_of_unit) {
-    at_ += sharing_;
-    if (at_ < pieces_of_unit) return true;
-    at_ = rank_;
-    units_.next(a);
-    if (!units_.done()) enter(a);
-    return false;
+    return items_.template item<S>(rank_);
   }
 
  private:
-  __device__ void enter(const PagedAttention& a) { pieces_ = splits_of(units_.keys(), a.kv_heads); }
-
-  PieceWalk<kJoinedAtOnce> units_;
+  PieceWalk<kJoinedAtOnce> items_;
   int rank_;
-  int sharing_;
-  int at_;
-  int pieces_ = 0;
 };
 
 }  // namespace ingot::cuda

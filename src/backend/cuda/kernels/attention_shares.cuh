@@ -1,19 +1,14 @@
-// The pieces of one row and key head joined by the blocks of a cluster (sm_90), each of which has a piece: it
-// sends every other block what that one joins, a share of the heads' dimensions. Rows of more pieces have
-// several such groups, which are joined through memory by who comes last to a share. The order of sums
-// depends on the number of pieces alone.
+// The pieces of one row and key head joined: groups of kJoinedAtOnce pieces, then the groups, by warps which
+// have a share of the heads' dimensions each. The order of sums depends on the number of pieces alone.
 #pragma once
 
 #include <cmath>
 
 #include "backend/cuda/kernels/attention_piece.cuh"
-#include "backend/cuda/kernels/bulk_copies.cuh"
-#include "backend/cuda/kernels/linear_cluster.cuh"
 
 namespace ingot::cuda {
 
-/// What is joined together of a unit: the same vectors, of one head, of all pieces. Of `sharing` blocks that
-/// have a unit's pieces, each joins the shares rank, rank + sharing …
+/// What a warp joins of a group of pieces: the same vectors, of one head, of all of them.
 template <typename S>
 struct alignas(16) Share {
   static constexpr int kAll = S::kHeads * S::kVectors;
@@ -26,17 +21,6 @@ struct alignas(16) Share {
 };
 
 namespace share {
-
-__device__ __forceinline__ uint32_t address_of_rank(const void* shared, int rank) {
-  return cuda::address_of_rank(static_cast<uint32_t>(__cvta_generic_to_shared(shared)), rank);
-}
-/// Adds to a count: what this thread and those it has met at a barrier wrote before, others see that count
-/// later, and the other way round.
-__device__ __forceinline__ uint32_t count_up(uint32_t* count) {
-  uint32_t before = 0;
-  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(count) : "memory");
-  return before;
-}
 
 /// Softmaxes in progress joined, one after the other.
 struct Joined {
@@ -78,17 +62,5 @@ __device__ __forceinline__ Joined join(int count, Stats&& stats, Mixed&& mixed) 
 }
 
 }  // namespace share
-
-/// A share of all groups of a row's pieces joined, by a warp, and written where that is wanted; `head`: of
-/// [rows, heads].
-template <typename S>
-__device__ __forceinline__ void join_groups(const PagedAttention& a, const SplitSums& sums, int64_t head,
-                                            int groups, int dim, bool writes) {
-  const int64_t place = head * sums.most_splits;
-  const auto [mixed, max, sum] = share::join(
-      groups, [&](int i) { return __ldcg(sums.stats + place + i); },
-      [&](int i) { return piece::load(sums.mixed + (place + i) * S::kHeadDim + dim); });
-  if (writes) put_output(a, head * S::kHeadDim + dim, piece::scaled(mixed, 1.0F / sum));
-}
 
 }  // namespace ingot::cuda

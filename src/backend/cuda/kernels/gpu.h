@@ -17,11 +17,7 @@ struct Gpu {
   int multiprocessors = 0;
   int shared_bytes_per_block = 0;  // the most a kernel may ask for (cudaFuncSetAttribute above 48 KB)
   int compute_capability = 0;      // 80, 90 …
-  /// kGpuCounters zeros, for blocks of one kernel that find out which is the last: it leaves zeros behind.
-  /// Null: there are none.
-  uint32_t* counters = nullptr;
 };
-inline constexpr int kGpuCounters = 1 << 14;
 
 /// Threads of a warp.
 inline constexpr int kWarp = 32;

@@ -16,7 +16,9 @@ constexpr int kMostGroups = 4;
 /// Clusters that run together.
 template <DType kType, class T>
 int most_clusters(const Gpu& gpu) {
-  const auto kernel = linear_batch<kType, T>;
+  const auto kernel = linear_batch<kType, T, BatchEnd::any>;
+  static_cast<void>(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {kBatchCluster, 1, 1};
@@ -93,7 +95,12 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
     if (part.outputs > 0) a.weights[i] = map_weight(part.weight, part.outputs);
   }
   if (gated) a.weights[1] = map_weight(linear.parts[0].up, linear.parts[0].outputs);
-  const auto kernel = linear_batch<kType, T>;
+  auto kernel = linear_batch<kType, T, BatchEnd::any>;
+  if constexpr (kType == DType::bf16) {
+    const BatchEnd end = end_of(linear);
+    if (end == BatchEnd::plain) kernel = linear_batch<kType, T, BatchEnd::plain>;
+    if (end == BatchEnd::gated_silu) kernel = linear_batch<kType, T, BatchEnd::gated_silu>;
+  }
   static_cast<void>(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
   static const int clusters = most_clusters<kType, T>(gpu);  // a matter of the device
@@ -132,21 +139,34 @@ void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
 
 /// Of the tallest tiles.
 int clusters_of(const Gpu& gpu) {
-  static_cast<void>(cudaFuncSetAttribute(linear_batch<DType::bf16, BatchTile<kMostGroups, kMostRows>>,
-                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         BatchTile<kMostGroups, kMostRows>::kSharedBytes));
   static const int clusters = most_clusters<DType::bf16, BatchTile<kMostGroups, kMostRows>>(gpu);
   return clusters;
 }
 
+bool has_linear_batch(const SkinnyLinear& linear) {
+  return linear.rows >= kFewestRows && linear.in > 0 && has_linear_tensor();
+}
+
 }  // namespace
 
-bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments) {
+std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear) {
+  SkinnyArguments arguments{.linear = linear};
+  if (!has_linear_batch(linear) || count_tiles(arguments, 1) == 0) return {};
+  std::vector<int> tiles{tile_outputs(arguments, clusters_of(gpu))};
+  const int step = kHalfOutputs;
+  for (int tile = step; tile <= kMostGroups * (linear.epilogue.gated ? kHalfOutputs : kGroupOutputs);
+       tile += step) {
+    if (tile != tiles.front()) tiles.push_back(tile);
+  }
+  return tiles;
+}
+
+bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile) {
   const SkinnyLinear& linear = arguments.linear;
-  if (linear.rows < kFewestRows || linear.in == 0 || !has_linear_tensor()) return false;
+  if (!has_linear_batch(linear)) return false;
   SkinnyArguments all = arguments;
   if (count_tiles(all, 1) == 0) return true;
-  const int outputs = tile_outputs(all, clusters_of(gpu));
+  const int outputs = tile > 0 ? tile : tile_outputs(all, clusters_of(gpu));
   for (int64_t first = 0; first < linear.rows; first += kMostRows) {
     SkinnyArguments some = some_rows(all, first, kMostRows);
     some.is_read_once = linear.rows <= kMostRows;

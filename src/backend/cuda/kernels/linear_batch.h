@@ -5,8 +5,8 @@
 
 namespace ingot::cuda {
 
-/// Runs it with the bits of linear_skinny.h, or returns false: for fewer rows, or where this device or build
-/// has no such kernel.
-bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments);
+/// Runs it with the bits of linear_skinny.h, or returns false where there are no batch_tiles(). `tile`: one
+/// of them; 0: the rule's.
+bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile);
 
 }  // namespace ingot::cuda

@@ -22,11 +22,11 @@ namespace ingot::cuda {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
 /// One thread asks for all stages of its block.
-template <class T>
+template <BatchEnd kEnd, class T>
 __device__ __forceinline__ void copy_stages(const BatchArguments& a, const BatchShared<T>& shared, int rank,
                                             int first_tile, int tiles, int tile_stride) {
   const SkinnyLinear& linear = a.skinny.linear;
-  const bool gated = linear.epilogue.gated;
+  const bool gated = is_gated<kEnd>(linear.epilogue);
   const uint64_t policy = weights_policy(a.skinny.is_read_once);
   const BatchHeights& heights = a.heights;
   const auto copy_weights_of = [&](int i, int tile_number, int k) {
@@ -68,7 +68,7 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
 }
 
 /// A warpgroup multiplies and finishes its part of the tiles.
-template <DType kType, class T>
+template <DType kType, BatchEnd kEnd, class T>
 __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const BatchShared<T>& shared,
                                                 const char* received, int rank, int group, int first_tile,
                                                 int tiles, int tile_stride) {
@@ -113,7 +113,7 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
     BatchItem items[T::kItemsOfThread];
 #pragma unroll
     for (int i = 0; i < T::kItemsOfThread; ++i)
-      items[i] = item_of<T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
+      items[i] = item_of<kEnd, T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
     // Nobody sends before the receivers have begun, and have read what they had of the last tile.
     if (tile == first_tile) {
       wait_for_cluster();
@@ -125,7 +125,8 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
     wait_barrier(shared.sums_full(), tile_parity);
 #pragma unroll
     for (int i = 0; i < T::kItemsOfThread; ++i)
-      finish_item<T>(a.skinny, linear.parts[place.part], items[i], received, thread + i * T::kMultiplying);
+      finish_item<kEnd, T>(a.skinny, linear.parts[place.part], items[i], received,
+                           thread + i * T::kMultiplying);
     // Nobody asks after the last tile, and a block that has all its sums may end.
     if (tile + tile_stride < tiles) {
       __syncwarp();
@@ -136,7 +137,7 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
 
 #endif
 
-template <DType kType, class T>
+template <DType kType, class T, BatchEnd kEnd>
 __global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_constant__ BatchArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   __shared__ uint64_t barriers[2 * T::kMostStages + 2];  // also what tells that there is code
@@ -168,13 +169,13 @@ __global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_cons
   // The same for a warp, which the compiler sees this way: descriptors are made of it.
   const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
   if (group == T::kGroups) {
-    if (is_elected()) copy_stages<T>(a, shared, rank, first_tile, tiles, tile_stride);
+    if (is_elected()) copy_stages<kEnd>(a, shared, rank, first_tile, tiles, tile_stride);
     __syncwarp();
     wait_for_inputs();
     wait_for_cluster();
   } else {
-    multiply_stages<kType, T>(a, shared, dynamic + (shared.sums - dynamic_at), rank, group, first_tile, tiles,
-                              tile_stride);
+    multiply_stages<kType, kEnd>(a, shared, dynamic + (shared.sums - dynamic_at), rank, group, first_tile,
+                                 tiles, tile_stride);
   }
 #endif
 }

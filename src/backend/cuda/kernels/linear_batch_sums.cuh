@@ -63,7 +63,7 @@ struct BatchItem {
 };
 
 /// Item i of this rank: asked for before the sums are there.
-template <class T>
+template <BatchEnd kEnd, class T>
 __device__ __forceinline__ BatchItem item_of(const SkinnyArguments& a, const Tile& tile, int tile_outputs,
                                              int rank, int i) {
   const SkinnyLinear& linear = a.linear;
@@ -74,9 +74,18 @@ __device__ __forceinline__ BatchItem item_of(const SkinnyArguments& a, const Til
   BatchItem item;
   item.output = tile.first_output + output;
   item.first_row = i / kWarp % T::kFours * 16 + lane % 4 * 2;
-  item.is_wanted = i < (linear.epilogue.gated ? T::kItems / 2 : T::kItems) && output < tile_outputs &&
-                   item.output < part.outputs && item.first_row < linear.rows;
-  if (!item.is_wanted) return item;
+  item.is_wanted = i < (is_gated<kEnd>(linear.epilogue) ? T::kItems / 2 : T::kItems) &&
+                   output < tile_outputs && item.output < part.outputs && item.first_row < linear.rows;
+  if (!item.is_wanted || kEnd == BatchEnd::gated_silu) return item;
+  if (kEnd == BatchEnd::plain) {
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const int row = item.row(r);
+      if (linear.epilogue.residual != nullptr && row < linear.rows)
+        item.residual[r] = linear.epilogue.residual[row * int64_t{part.outputs} + item.output];
+    }
+    return item;
+  }
   if (part.bias.data != nullptr) item.bias = load_float(part.bias, item.output);
   if (part.up_bias.data != nullptr) item.up_bias = load_float(part.up_bias, item.output);
 #pragma unroll
@@ -92,7 +101,7 @@ __device__ __forceinline__ BatchItem item_of(const SkinnyArguments& a, const Til
 
 /// Finishes and writes it: the arithmetic of linear_epilogue.cuh. It is run once a tile, and so has to be
 /// short: the instructions come from memory.
-template <class T>
+template <BatchEnd kEnd, class T>
 __device__ __forceinline__ void finish_item(const SkinnyArguments& a, const SkinnyPart& part,
                                             const BatchItem& item, const char* sums, int i) {
   if (!item.is_wanted) return;
@@ -100,19 +109,21 @@ __device__ __forceinline__ void finish_item(const SkinnyArguments& a, const Skin
   const LinearEpilogue& epilogue = linear.epilogue;
   constexpr int kSourceFours = T::kFours * kWarp;
   const int four = i % kSourceFours;
+  constexpr bool kIsAny = kEnd == BatchEnd::any;
+  const bool gated = is_gated<kEnd>(epilogue);
   const auto add_biased = [&](int place, const FloatRow& bias, float value, float(&y)[4]) {
     const float4 sum = add_groups<T>(sums, place);
     const float all[4] = {sum.x, sum.y, sum.z, sum.w};
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
-      y[r] = __fmul_rn(all[r], item.scales[r]);
-      if (bias.data != nullptr) y[r] = __fadd_rn(y[r], value);
+      y[r] = kIsAny ? __fmul_rn(all[r], item.scales[r]) : all[r];
+      if (kIsAny && bias.data != nullptr) y[r] = __fadd_rn(y[r], value);
     }
   };
   float y[4];
-  add_biased(epilogue.gated ? 2 * (i - four) + four : i, part.bias, item.bias, y);
+  add_biased(gated ? 2 * (i - four) + four : i, part.bias, item.bias, y);
   const auto at = [&](int r) { return item.row(r) * int64_t{part.outputs} + item.output; };
-  if (epilogue.add.data != nullptr) {
+  if (kIsAny && epilogue.add.data != nullptr) {
 #pragma unroll 1
     for (int r = 0; r < 4; ++r) {  // values take turns
       const float first =
@@ -125,8 +136,9 @@ __device__ __forceinline__ void finish_item(const SkinnyArguments& a, const Skin
       y[3] = first;
     }
   }
-  activate(epilogue.activation, y);
-  if (epilogue.gated) {
+  if (kIsAny) activate(epilogue.activation, y);
+  if (kEnd == BatchEnd::gated_silu) activate(LinearActivation::silu, y);
+  if (gated) {
     float up[4];
     add_biased(2 * (i - four) + kSourceFours + four, part.up_bias, item.up_bias, up);
 #pragma unroll
@@ -135,7 +147,8 @@ __device__ __forceinline__ void finish_item(const SkinnyArguments& a, const Skin
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     if (item.row(r) >= linear.rows) continue;
-    if (epilogue.residual != nullptr) y[r] = __fadd_rn(item.residual[r], y[r]);
+    if (kEnd != BatchEnd::gated_silu && epilogue.residual != nullptr)
+      y[r] = __fadd_rn(item.residual[r], y[r]);
     part.out[at(r)] = y[r];
     if (part.out_bf16 != nullptr) part.out_bf16[at(r)] = __bfloat16_as_ushort(__float2bfloat16_rn(y[r]));
   }

@@ -1,5 +1,7 @@
 // Linears of generated tokens. 16-bit weights: one kernel with everything that follows. Other weights: their
 // products into memory, then what follows.
+#include <fmt/format.h>
+
 #include <array>
 #include <cstddef>
 
@@ -9,6 +11,7 @@
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.h"
 #include "backend/cuda/kernels/linear_choice.h"
+#include "backend/cuda/kernels/linear_few_rows.h"
 #include "backend/cuda/kernels/linear_job.h"
 #include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/rounded_rows.h"
@@ -119,6 +122,36 @@ bool is_row_apart(const LinearJob& job) {
   return true;
 }
 
+/// What tuning knows a linear by.
+std::string shape_of(const SkinnyLinear& linear, bool has_heads) {
+  int64_t outputs = 0;
+  for (int i = 0; i < linear.part_count; ++i) outputs += linear.parts[i].outputs;
+  return fmt::format("{} {} -> {}{}{}", ingot::to_string(linear.dtype), linear.in, outputs,
+                     linear.epilogue.gated ? ", gated"
+                     : has_heads           ? ", heads"
+                                           : "",
+                     linear.rows > 1 ? fmt::format(", {} rows", linear.rows) : "");
+}
+
+/// The form that one row's kernel runs in.
+OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const LinearHeads& heads) {
+  std::vector<LinearForms::Form> forms;
+  for (OneRowForm form : one_row_forms(cuda.gpu(), linear, heads))
+    forms.push_back({.id = static_cast<int>(form), .name = std::string(to_string(form))});
+  const OneRowForm rule = one_row_rule(cuda.gpu(), linear, heads);
+  return static_cast<OneRowForm>(
+      cuda.linear_forms().choose(shape_of(linear, heads.heads > 0), forms, static_cast<int>(rule)));
+}
+
+/// The tile of many rows; 0: there is none.
+int batch_tile(CudaBackend& cuda, const SkinnyLinear& linear) {
+  std::vector<LinearForms::Form> forms;
+  for (int tile : batch_tiles(cuda.gpu(), linear))
+    forms.push_back({.id = tile, .name = batch_tile_name(tile)});
+  if (forms.empty()) return 0;
+  return cuda.linear_forms().choose(shape_of(linear, false), forms, forms.front().id);
+}
+
 /// The products with all that follows, and where it returns true the heads.
 bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   const Gpu& gpu = cuda.gpu();
@@ -139,14 +172,22 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
   linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
   if (!is_one_row) {
-    run_linear_skinny(gpu, linear);
-    return false;
+    const bool places = job.heads != nullptr && has_linear_few_rows(gpu, p.rows, p.in) &&
+                        places_heads_of_few_rows(*job.heads);
+    if (places) {
+      run_linear_few_rows(gpu, linear, *job.heads);
+    } else {
+      run_linear_skinny(gpu, linear, batch_tile(cuda, linear));
+    }
+    return places;
   }
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
   const LinearPart& only = job.parts[0];
   const bool is_watchable = linear.part_count == 1 && job.heads == nullptr;
-  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, places ? *job.heads : LinearHeads{},
-                     is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{});
+  const LinearHeads heads = places ? *job.heads : LinearHeads{};
+  run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, heads,
+                     is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{},
+                     one_row_form(cuda, linear, heads));
   return places;
 }
 

@@ -9,6 +9,8 @@
 namespace ingot::cuda {
 
 __device__ inline float activated(LinearActivation activation, float x) {
+  if (activation == LinearActivation::silu) [[likely]]
+    return __fdiv_rn(x, __fadd_rn(1.0F, expf(-x)));
   switch (activation) {
     case LinearActivation::gelu_erf:
       return __fmul_rn(__fmul_rn(0.5F, x), __fadd_rn(1.0F, erff(__fmul_rn(x, 0.70710678F))));
@@ -17,8 +19,6 @@ __device__ inline float activated(LinearActivation activation, float x) {
       const float inner = __fmul_rn(0.79788456F, __fmaf_rn(0.044715F, cube, x));
       return __fmul_rn(__fmul_rn(0.5F, x), __fadd_rn(1.0F, tanhf(inner)));
     }
-    case LinearActivation::silu:
-      return __fdiv_rn(x, __fadd_rn(1.0F, expf(-x)));
     default:
       return x;
   }
@@ -27,14 +27,23 @@ __device__ inline float activated(LinearActivation activation, float x) {
 /// A sum with the scale of its row and its bias.
 __device__ inline float biased(float sum, float row_scale, const FloatRow& bias, int64_t n) {
   const float y = __fmul_rn(sum, row_scale);
-  return bias.data == nullptr ? y : __fadd_rn(y, load_float(bias, n));
+  if (bias.data == nullptr) [[likely]]
+    return y;
+  return __fadd_rn(y, load_float(bias, n));
 }
 
-/// Everything after the bias. `at`: of the output in [rows, out]; `up`: the second factor, of gated ones.
+/// Everything between the bias and the residual. `at`: of the output in [rows, out]; `up`: the second factor,
+/// of gated ones.
+__device__ inline float before_residual(const LinearEpilogue& epilogue, float y, float up, int64_t n,
+                                        int64_t at) {
+  if (epilogue.add.data != nullptr) [[unlikely]]
+    y = __fadd_rn(y, load_float(epilogue.add, epilogue.adds_rows ? at : n));
+  if (epilogue.activation != LinearActivation::none) y = activated(epilogue.activation, y);
+  return epilogue.gated ? __fmul_rn(y, up) : y;
+}
+/// Everything after the bias.
 __device__ inline float finished(const LinearEpilogue& epilogue, float y, float up, int64_t n, int64_t at) {
-  if (epilogue.add.data != nullptr) y = __fadd_rn(y, load_float(epilogue.add, epilogue.adds_rows ? at : n));
-  y = activated(epilogue.activation, y);
-  if (epilogue.gated) y = __fmul_rn(y, up);
+  y = before_residual(epilogue, y, up, n, at);
   if (epilogue.residual != nullptr) y = __fadd_rn(epilogue.residual[at], y);
   return y;
 }

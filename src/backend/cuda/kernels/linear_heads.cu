@@ -15,9 +15,9 @@ __device__ int64_t head_items(const LinearHeads& h) {
 
 /// A head by its number: row by row, queries, then keys, then values.
 __device__ void place_item(const LinearHeads& h, int64_t item) {
-  const int64_t of_row = h.heads + 2 * h.kv_heads;
-  const int64_t row = item / of_row;
-  const int64_t head = item % of_row;
+  const auto of_row = static_cast<unsigned>(h.heads + 2 * h.kv_heads);
+  const int64_t row = static_cast<unsigned>(item) / of_row;  // 64-bit divisions are long
+  const int64_t head = static_cast<unsigned>(item) % of_row;
   const int64_t of_keys = head - h.heads;
   const int64_t of_values = of_keys - h.kv_heads;
   place_head(h, row, head,

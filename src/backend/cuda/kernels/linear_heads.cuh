@@ -82,20 +82,29 @@ __device__ inline void rotate_head(const LinearHeads& h, int64_t row, const floa
 
 /// Where a row's keys, or values, of a head belong in the cache, in numbers; less than 0: nowhere.
 __device__ inline int64_t place_in_cache(const LinearHeads& h, int64_t row, int64_t kv_head) {
-  const int64_t slot = h.slots[row];
+  const int slot = h.slots[row];
   if (slot < 0 || slot >= h.pages * h.page_tokens) return -1;
-  return ((slot / h.page_tokens * h.kv_heads + kv_head) * h.page_tokens + slot % h.page_tokens) * h.head_dim;
+  const int page_tokens = static_cast<int>(h.page_tokens);  // 64-bit divisions are long
+  const int page = slot / page_tokens;
+  return ((page * h.kv_heads + kv_head) * page_tokens + slot - page * page_tokens) * h.head_dim;
 }
 
 /// One head of a row, of queries, then keys, then values, whose products are at `from`.
 __device__ inline void place_head(const LinearHeads& h, int64_t row, int64_t head, const float* from) {
-  if (head < h.heads)
-    return rotate_head(h, row, from, h.q_out + (row * h.heads + head) * h.head_dim, h.q_norm);
-  const bool is_key = head < h.heads + h.kv_heads;
-  const int64_t at = place_in_cache(h, row, head - h.heads - (is_key ? 0 : h.kv_heads));
-  if (at < 0) return;
-  if (is_key) return rotate_head(h, row, from, h.keys + at, h.k_norm);
-  for (int64_t i = threadIdx.x % kWarp; i < h.head_dim; i += kWarp) h.values[at + i] = from[i];
+  float* to = h.q_out + (row * h.heads + head) * h.head_dim;
+  FloatRow norm = h.q_norm;
+  if (head >= h.heads) {
+    const bool is_key = head < h.heads + h.kv_heads;
+    const int64_t at = place_in_cache(h, row, head - h.heads - (is_key ? 0 : h.kv_heads));
+    if (at < 0) return;
+    if (!is_key) {
+      for (int64_t i = threadIdx.x % kWarp; i < h.head_dim; i += kWarp) h.values[at + i] = from[i];
+      return;
+    }
+    to = h.keys + at;
+    norm = h.k_norm;
+  }
+  rotate_head(h, row, from, to, norm);  // in one place: it is long
 }
 
 }  // namespace ingot::cuda

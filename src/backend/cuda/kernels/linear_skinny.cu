@@ -5,6 +5,7 @@
 #include "backend/cuda/kernels/linear_skinny.h"
 
 #include "backend/cuda/kernels/linear_batch.h"
+#include "backend/cuda/kernels/linear_few_rows.h"
 #include "backend/cuda/kernels/linear_one_row.h"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
@@ -187,6 +188,14 @@ bool are_small_tiles_better(const Gpu& gpu, SkinnyArguments& arguments) {
 template <DType kType>
 void run(const Gpu& gpu, SkinnyArguments& arguments) {
   const int64_t rows = arguments.linear.rows;
+  // With a tall tile for almost every multiprocessor, inputs are read once.
+  constexpr int kTallOutputs = 32;
+  if (rows <= 8 && !arguments.linear.epilogue.gated) {
+    const int tiles = count_tiles(arguments, kTallOutputs);
+    if (tiles <= gpu.multiprocessors && 10 * tiles >= 9 * gpu.multiprocessors &&
+        launch<kType, 4, 1, 4>(gpu, arguments))
+      return;
+  }
   const bool is_small = are_small_tiles_better(gpu, arguments);
   if (count_tiles(arguments, is_small || arguments.linear.epilogue.gated ? 8 : 16) == 0) return;
   if (is_small) {
@@ -199,10 +208,12 @@ void run(const Gpu& gpu, SkinnyArguments& arguments) {
 
 }  // namespace
 
-void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear) {
-  if (linear.rows == 1 && has_linear_one_row(gpu, linear.in)) return run_linear_one_row(gpu, linear, {}, {});
+void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear, int batch_tile) {
+  if (linear.rows == 1 && has_linear_one_row(gpu, linear.in))
+    return run_linear_one_row(gpu, linear, {}, {}, {}, one_row_rule(gpu, linear, {}));
+  if (has_linear_few_rows(gpu, linear.rows, linear.in)) return run_linear_few_rows(gpu, linear, {});
   const SkinnyArguments all{.linear = linear, .pitch = prepared_pitch(linear.in)};
-  if (run_linear_batch(gpu, all)) return;
+  if (run_linear_batch(gpu, all, batch_tile)) return;
   for (int64_t first = 0; first < linear.rows; first += kRingRows) {
     SkinnyArguments some = some_rows(all, first, kRingRows);
     some.is_read_once = linear.rows <= kRingRows;

@@ -6,6 +6,9 @@
 // it gives the same bits.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "backend/cuda/kernels/activation_rows.h"
 #include "backend/cuda/kernels/linear_epilogue.h"
 
@@ -35,7 +38,15 @@ struct SkinnyLinear {
   int part_count = 0;
   LinearEpilogue epilogue = {};  // only with one part
 };
-/// May read the weights while the kernel ahead is still running.
-void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear);
+/// Outputs of a tile of some 10 to 64 rows, on which no bit depends: the rule's first, then others to be
+/// tried. Empty for fewer rows, or where this device or build has no kernel for them.
+std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear);
+inline std::string batch_tile_name(int tile) {
+  return "tiles of " + std::to_string(tile);
+}
+
+/// May read the weights while the kernel ahead is still running. `batch_tile`: one of batch_tiles(); 0: the
+/// rule's.
+void run_linear_skinny(const Gpu& gpu, const SkinnyLinear& linear, int batch_tile = 0);
 
 }  // namespace ingot::cuda

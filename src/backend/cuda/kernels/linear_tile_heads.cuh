@@ -1,4 +1,4 @@
-// Heads of one row, tile by tile, by the kernel that multiplies them (linear_heads.cu does all else).
+// Heads of few rows, tile by tile, by the kernel that multiplies them (linear_heads.cu does all else).
 #pragma once
 
 #include "backend/cuda/kernels/linear_heads.cuh"
@@ -29,27 +29,32 @@ __device__ inline TileOfHead tile_of_head(const LinearHeads& h, const Tile& tile
           h.table != nullptr && !h.is_interleaved && head < h.heads + h.kv_heads};
 }
 
-/// Rotates a tile's outputs, of which each of the first lanes has one, and writes them where they belong.
-/// Calls of whole warps. The arithmetic is that of linear_heads.cu.
-__device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile, int o, int outputs,
-                                    float y) {
+/// Rotates a tile's outputs of a row, of which each of so many neighbouring lanes has one, and writes them
+/// where they belong; lanes with o >= outputs, or of no row, write nothing. Calls of whole warps. The
+/// arithmetic is that of linear_heads.cu.
+__device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile, int o, int outputs, float y,
+                                    int row = 0) {
+  const bool is_wanted = o < outputs && row < h.rows;
+  o %= outputs;
   const int value = tile.value(o, outputs, h.pairs);
   const bool is_value = tile.head >= h.heads + h.kv_heads;
   if (h.table != nullptr && !is_value) {
-    const int64_t pair = tile.is_halves ? value % h.pairs : value / 2;
+    const int pairs = static_cast<int>(h.pairs);
+    const int pair = !tile.is_halves ? value / 2 : value < pairs ? value : value - pairs;
     const bool is_second = tile.is_halves ? o >= outputs / 2 : o % 2 != 0;
     const float other = __shfl_xor_sync(0xffffffffU, y, tile.is_halves ? outputs / 2 : 1);
-    const float cosine = h.table[pair];
-    const float sine = h.table[h.pairs + pair];
+    const float* cosines = h.table + (is_wanted ? row : 0) * 2 * h.pairs;
+    const float cosine = cosines[pair];
+    const float sine = cosines[h.pairs + pair];
     y = is_second ? __fmaf_rn(y, cosine, __fmul_rn(other, sine))
                   : __fmaf_rn(y, cosine, -__fmul_rn(other, sine));
   }
-  if (o >= outputs) return;
+  if (!is_wanted) return;
   if (tile.head < h.heads) {
-    h.q_out[tile.head * h.head_dim + value] = y;
+    h.q_out[(row * h.heads + tile.head) * h.head_dim + value] = y;
     return;
   }
-  const int64_t at = place_in_cache(h, 0, tile.head - h.heads - (is_value ? h.kv_heads : 0));
+  const int64_t at = place_in_cache(h, row, tile.head - h.heads - (is_value ? h.kv_heads : 0));
   if (at < 0) return;
   (is_value ? h.values : h.keys)[at + value] = y;
 }

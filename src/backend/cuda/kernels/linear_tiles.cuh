@@ -81,4 +81,17 @@ __device__ inline float write_output(const SkinnyArguments& a, const Tile& tile,
   return y;
 }
 
+/// The same of one row, whose residual, if there is one, has been read.
+__device__ inline float write_output(const SkinnyArguments& a, const Tile& tile, int output, float row_scale,
+                                     float sum, float up_sum, float residual) {
+  const SkinnyPart& part = a.linear.parts[tile.part];
+  const int n = tile.first_output + output;
+  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
+  float y = before_residual(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, n);
+  if (a.linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
+  part.out[n] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+  return y;
+}
+
 }  // namespace ingot::cuda

@@ -1,0 +1,258 @@
+// Two to four rows: a block of 16 warps computes tiles of a few outputs; each warp has its run of K, the same
+// in every tile. All rows lie in shared memory, and each is a column of the matrix instructions. Weights come
+// through a ring of shared memory that belongs to the warp and reaches across tiles.
+//
+// Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache. It
+// does not prepare rows as that of one row does: every block would read and reduce all of them, which takes
+// longer than a kernel ahead that does so once.
+#include "backend/cuda/kernels/linear_few_rows.h"
+
+#include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/linear_tile_heads.cuh"
+#include "backend/cuda/kernels/linear_tiles.cuh"
+
+namespace ingot::cuda {
+namespace {
+
+constexpr int kThreads = kSlices * kWarp;
+constexpr int kMostRows = 4;
+constexpr int64_t kMostValues = 64 << 10;  // of a row
+constexpr int kDeep = 9;                   // rings, in pieces of 16 rows
+constexpr int kShallow = 6;                // where rows are long
+constexpr int kOwnBytes = 2 << 10;         // what CUDA takes
+
+struct FewRowsArguments {
+  SkinnyArguments skinny;
+  LinearHeads heads;  // of kernels that place them
+  int stride = 0;     // bytes from a row to the next in shared memory
+};
+
+/// Of kRows rows at most, kHalves times 8 rows of weights and a ring of kDepth times 16 rows of weights.
+template <int kRows, int kHalves, int kDepth>
+struct Shape {
+  static constexpr int kStages = kDepth * 2 / kHalves;
+  static constexpr int kStageBytes = kHalves * kPieceBytes;  // of a warp
+  static constexpr int kRingBytes = kSlices * kStages * kStageBytes;
+  static constexpr int kPartials = kHalves * kPieceRows * kRows;  // of a warp
+  static constexpr int kFixedBytes = kRingBytes + 2 * kSlices * kPartials * 4;
+};
+
+/// Bytes from a row to the next: eight of them at one k are in all banks.
+constexpr int stride_of(int64_t in) {
+  return static_cast<int>(prepared_pitch(in)) * 2 + 16;
+}
+
+/// Writes this warp's run of the rows, which the kernel ahead has prepared, to shared memory.
+template <int kRows>
+__device__ __forceinline__ void copy_slices(const FewRowsArguments& a, const Slice& slice, char* to) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const SkinnyLinear& linear = a.skinny.linear;
+  const int last = static_cast<int>(linear.rows) - 1;
+  for (int i = lane; i < slice.steps * 4; i += kWarp) {
+    const int at = (slice.begin * 4 + i) * 16;
+    uint4 four[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+      four[r] = *reinterpret_cast<const uint4*>(static_cast<const char*>(linear.x) +
+                                                min(r, last) * a.skinny.pitch * 2 + at);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) *reinterpret_cast<uint4*>(to + r * a.stride + at) = four[r];
+  }
+  __syncwarp();
+}
+
+template <DType kType, int kRows, int kHalves, int kDepth, bool kPlaces>
+__global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_constant__ FewRowsArguments a) {
+  using S = Shape<kRows, kHalves, kDepth>;
+  constexpr int kStages = S::kStages;
+  extern __shared__ uint4 shared[];
+  const SkinnyArguments& skinny = a.skinny;
+  const SkinnyLinear& linear = skinny.linear;
+  const bool gated = linear.epilogue.gated;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const Slice slice = slice_of(linear.in, warp);
+  const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
+  const int tile_outputs = (!kPlaces && gated ? kHalves / 2 : kHalves) * kPieceRows;
+  const int first_tile = static_cast<int>(blockIdx.x);
+  const int tiles = skinny.first_tile[linear.part_count];
+  const int stride = static_cast<int>(gridDim.x);
+
+  char* const dynamic = reinterpret_cast<char*>(shared);
+  const uint32_t ring = shared_address(dynamic + warp * kStages * S::kStageBytes);
+  const uint32_t copied = ring + copied_place(lane);
+  const uint32_t loaded = ring + loaded_place(lane);
+  auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
+  char* const rows = dynamic + S::kFixedBytes;
+  const uint64_t policy = weights_policy(true);
+  const char* weights[kHalves];  // this lane's first values of the tile that is being read
+  const auto aim = [&](int tile_number) {
+    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    if constexpr (kPlaces) {
+      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h) {
+        const int64_t output =
+            head.first + head.value(h * kPieceRows + lane / 4, tile_outputs, a.heads.pairs);
+        weights[h] =
+            static_cast<const char*>(linear.parts[tile.part].weight) + (output * linear.in + begin) * 2;
+      }
+    } else {
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(skinny, tile, h, begin);
+    }
+  };
+  int reading_tile = slice.steps > 0 ? first_tile : tiles;
+  int reading_step = 0;
+  /// Asks for the weights of the next step, if there is one.
+  const auto read_weights = [&](int stage) {
+    if (reading_tile < tiles) {
+      const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
+      const int64_t offset = int64_t{reading_step} * (kStep * 2);
+      const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
+#pragma unroll
+      for (int h = 0; h < kHalves; ++h)
+        copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
+      if (++reading_step == slice.steps) {
+        reading_step = 0;
+        reading_tile += stride;
+        if (reading_tile < tiles) aim(reading_tile);
+      }
+    }
+    commit_copies();
+  };
+
+  begin_next_kernel();
+  // Nobody writes weights: the first are on their way before the inputs are there.
+  if (slice.steps > 0) aim(first_tile);
+#pragma unroll 1
+  for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  wait_for_inputs();
+  copy_slices<kRows>(a, slice, rows);
+
+  // Rows beyond the last are the last of kRows: nobody reads what they give.
+  const uint32_t inputs = shared_address(rows) + static_cast<uint32_t>(min(lane % 8, kRows - 1) * a.stride) +
+                          static_cast<uint32_t>(slice.begin * 64 + lane / 8 * 16);
+  int stage = 0;
+  int turn = 0;
+  for (int tile_number = first_tile; tile_number < tiles; tile_number += stride, turn ^= 1) {
+    float sums[4] = {};
+#pragma unroll 2
+    for (int step = 0; step < slice.steps; ++step) {
+      wait_for_copies<kStages - 2>();
+      __syncwarp();  // the copies of all lanes are there; the stage before is read
+      read_weights(stage == 0 ? kStages - 1 : stage - 1);
+      const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
+      const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
+      const uint4 low = load_piece(from);
+      uint4 high = {};
+      if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
+      multiply_pieces<kType>(sums, low, high, input);
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+
+    // Two sets of partial sums in turn: nobody writes one before everybody has passed the barrier after those
+    // who read it. Weight row by weight row, the rows' sums.
+    float* set = partials + turn * (kSlices * S::kPartials);
+    if (lane % 4 * 2 < kRows) {
+      float* own = set + warp * S::kPartials + lane / 4 * kRows + lane % 4 * 2;
+      *reinterpret_cast<float2*>(own) = {sums[0], sums[1]};
+      if constexpr (kHalves == 2) *reinterpret_cast<float2*>(own + kPieceRows * kRows) = {sums[2], sums[3]};
+    }
+    __syncthreads();
+    if (static_cast<int>(threadIdx.x) >= max(kRows * tile_outputs, kWarp)) continue;
+    const int output = static_cast<int>(threadIdx.x) % tile_outputs;
+    const int row = static_cast<int>(threadIdx.x) / tile_outputs;
+    const float row_scale =
+        linear.row_scales == nullptr || row >= linear.rows ? 1.0F : linear.row_scales[row];
+    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+    const auto total = [&](int half) {
+      return sum_of_slices(set + (output + half * kPieceRows) * kRows + min(row, kRows - 1), S::kPartials);
+    };
+    if constexpr (kPlaces) {
+      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
+      const int n = head.first + head.value(output, tile_outputs, a.heads.pairs);
+      const float y = biased(total(0), row_scale, linear.parts[tile.part].bias, n);
+      place_output(a.heads, head, output, tile_outputs, y, row);
+    } else {
+      if (row >= linear.rows || tile.first_output + output >= linear.parts[tile.part].outputs) continue;
+      write_output(skinny, tile, output, row, row_scale, total(0), gated ? total(1) : 0);
+    }
+  }
+}
+
+template <int kRows, int kHalves, int kDepth>
+int bytes_of(int64_t in) {
+  return Shape<kRows, kHalves, kDepth>::kFixedBytes + kRows * stride_of(in);
+}
+
+template <DType kType, int kRows, int kHalves, int kDepth>
+void launch(const Gpu& gpu, const FewRowsArguments& arguments) {
+  auto kernel = linear_few_rows<kType, kRows, kHalves, kDepth, false>;
+  if (arguments.heads.heads > 0) kernel = linear_few_rows<kType, kRows, kHalves, kDepth, true>;
+  const int blocks = gpu.multiprocessors;
+  const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
+  const int bytes = bytes_of<kRows, kHalves, kDepth>(arguments.skinny.linear.in);
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         gpu.shared_bytes_per_block - kOwnBytes));
+  launch_overlapped<FewRowsArguments>(gpu, kernel,
+                                      {.blocks = static_cast<unsigned>(tiles < blocks ? tiles : blocks),
+                                       .threads = kThreads,
+                                       .shared_bytes = bytes},
+                                      arguments);
+}
+
+/// With tiles of 8 or 16 outputs, whichever spread more evenly.
+template <DType kType, int kRows, int kDepth>
+void run_depth(const Gpu& gpu, FewRowsArguments& arguments) {
+  const int blocks = gpu.multiprocessors;
+  SkinnyArguments& skinny = arguments.skinny;
+  const bool gated = skinny.linear.epilogue.gated;
+  const auto busiest = [&](int outputs) { return divide_up(count_tiles(skinny, outputs), blocks) * outputs; };
+  const bool is_small = !gated && busiest(8) < busiest(16);
+  if (count_tiles(skinny, is_small || gated ? 8 : 16) == 0) return;
+  if (is_small) return launch<kType, kRows, 1, kDepth>(gpu, arguments);
+  launch<kType, kRows, 2, kDepth>(gpu, arguments);
+}
+
+bool fits(const Gpu& gpu, int bytes) {
+  return bytes + kOwnBytes <= gpu.shared_bytes_per_block;
+}
+
+template <DType kType, int kRows>
+void run_rows(const Gpu& gpu, FewRowsArguments& arguments) {
+  if (fits(gpu, bytes_of<kRows, 2, kDeep>(arguments.skinny.linear.in)))
+    return run_depth<kType, kRows, kDeep>(gpu, arguments);
+  run_depth<kType, kRows, kShallow>(gpu, arguments);
+}
+
+template <DType kType>
+void run(const Gpu& gpu, FewRowsArguments& arguments) {
+  if (arguments.skinny.linear.rows <= 2) return run_rows<kType, 2>(gpu, arguments);
+  run_rows<kType, 4>(gpu, arguments);
+}
+
+}  // namespace
+
+bool has_linear_few_rows(const Gpu& gpu, int64_t rows, int64_t in) {
+  if (rows < 2 || rows > kMostRows || in > kMostValues) return false;
+  return fits(gpu, rows <= 2 ? bytes_of<2, 2, kShallow>(in) : bytes_of<4, 2, kShallow>(in));
+}
+
+bool places_heads_of_few_rows(const LinearHeads& heads) {
+  return heads.heads > 0 && heads.q_norm.data == nullptr && rotates_whole_heads(heads) &&
+         heads.head_dim % 16 == 0;
+}
+
+void run_linear_few_rows(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads) {
+  FewRowsArguments arguments{.skinny = {.linear = linear, .pitch = prepared_pitch(linear.in)},
+                             .heads = heads,
+                             .stride = stride_of(linear.in)};
+  if (linear.dtype == DType::bf16) {
+    run<DType::bf16>(gpu, arguments);
+  } else {
+    run<DType::f16>(gpu, arguments);
+  }
+}
+
+}  // namespace ingot::cuda
