@@ -31,6 +31,40 @@ int64_t row_bytes_of(int64_t in) {
   return in / Blocks::Block::kElements * static_cast<int64_t>(sizeof(typename Blocks::Block));
 }
 
+template <class Blocks, int kRing>
+bool fits(const Gpu& gpu, int64_t in) {
+  constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
+  return BlockRowShape<Blocks, kRing>::bytes(in) + kOwnBytes <= gpu.shared_bytes_per_block;
+}
+/// Calls f<kRing>() with the ring that leaves room for a row of so many values, if there is one. Rows of q4_k
+/// take most; the longest of models (28,672) fit beside a shorter ring only.
+template <class Blocks, class F>
+bool with_ring_for(const Gpu& gpu, int64_t in, const F& f) {
+  constexpr int kRing = ring_of_block_row<Blocks>();
+  if (fits<Blocks, kRing>(gpu, in)) {
+    f.template operator()<kRing>();
+    return true;
+  }
+  if constexpr (Blocks::kNeedsSums) {
+    if (fits<Blocks, kRing - 1>(gpu, in)) {
+      f.template operator()<kRing - 1>();
+      return true;
+    }
+  }
+  return false;
+}
+
+template <class Blocks, int kRing>
+void launch(const Gpu& gpu, const BlockRowArguments& arguments, int tiles) {
+  const auto kernel = arguments.heads.heads > 0 ? multiply_block_row<Blocks, true, kRing>
+                                                : multiply_block_row<Blocks, false, kRing>;
+  const int bytes = BlockRowShape<Blocks, kRing>::bytes(arguments.skinny.linear.in);
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
+  launch_overlapped<BlockRowArguments>(
+      gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
+}
+
 template <class Blocks>
 void run(const Gpu& gpu, BlockRowArguments& arguments) {
   const SkinnyLinear& linear = arguments.skinny.linear;
@@ -41,13 +75,7 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
   for (int i = 0; i < linear.part_count; ++i)
     arguments.slice_bits[i] = std::countr_zero(
         static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), arguments.chunks)));
-  const auto kernel =
-      arguments.heads.heads > 0 ? multiply_block_row<Blocks, true> : multiply_block_row<Blocks, false>;
-  const int bytes = BlockRowShape<Blocks>::bytes(linear.in);
-  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
-  launch_overlapped<BlockRowArguments>(
-      gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
+  with_ring_for<Blocks>(gpu, linear.in, [&]<int kRing>() { launch<Blocks, kRing>(gpu, arguments, tiles); });
 }
 
 }  // namespace
@@ -55,9 +83,7 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
 bool has_block_row(const Gpu& gpu, DType dtype, int64_t in) {
   if (!has_block_product(dtype) || in == 0) return false;
   return with_blocks_of(dtype, [&]<class Blocks>() {
-    constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
-    return row_bytes_of<Blocks>(in) % 16 == 0 &&
-           BlockRowShape<Blocks>::bytes(in) + kOwnBytes <= gpu.shared_bytes_per_block;
+    return row_bytes_of<Blocks>(in) % 16 == 0 && with_ring_for<Blocks>(gpu, in, [&]<int kRing>() {});
   });
 }
 

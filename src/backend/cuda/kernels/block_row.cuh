@@ -7,8 +7,8 @@
 // normalised and rounded it itself.
 #pragma once
 
-#include "backend/cuda/kernels/activation_rows.cuh"
 #include "backend/cuda/kernels/block_row.h"
+#include "backend/cuda/kernels/block_row_prepare.cuh"
 #include "backend/cuda/kernels/block_row_stage.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
@@ -27,64 +27,23 @@ struct BlockRowArguments {
   int slice_bits[kMostLinearParts] = {};  // of each part: its slices are that power of two
 };
 
-/// Shared memory: the rings, the partial sums of two tiles in turn, the row.
+/// Chunks of a warp's ring.
 template <class Blocks>
+constexpr int ring_of_block_row() {
+  constexpr int kMostRingBytes = 184 << 10;
+  constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
+  return kMostChunks < 5 ? kMostChunks : 5;
+}
+
+/// Shared memory: the rings of kRing chunks, the partial sums of two tiles in turn, the row.
+template <class Blocks, int kRing>
 struct BlockRowShape {
-  static constexpr int kMostRingBytes = 184 << 10;
-  static constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
-  static constexpr int kRing = kMostChunks < 4 ? kMostChunks : 4;  // chunks of a warp
   static_assert(kRing >= 2);
   static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
   static constexpr int kPartials = 2 * kWarpRows;  // of a warp
   static constexpr int kFixedBytes = kRingBytes + 2 * kMostWarps * kPartials * 4;
   static int bytes(int64_t in) { return kFixedBytes + BlockRow<Blocks>::bytes(in); }
 };
-
-/// The row normalised and rounded, by the whole block. Ends with a barrier.
-template <class Blocks>
-__device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks>& row,
-                                  RowPartials& partials) {
-  constexpr int kKept = 2;
-  const auto put = [&](int64_t i, const float4& y) {
-    const Int8Four four = as_int8(y);
-    if (i >= p.in) return;
-    *reinterpret_cast<char4*>(row.values + i) = four.values;
-    if (i % kGroup != 0) return;
-    OneRowBlocks<Blocks>::put(row.scales, row.sums, static_cast<int>(i / kGroup), four.scale, four.sum);
-  };
-  if (p.norm == LinearNorm::none || p.in > kKept * kRowStep) {
-    wait_for_inputs();
-    reduce_rows<true>(p, 0, 1, partials);
-    const RowScale scale = scale_of_row(p, 0, partials);
-    constexpr int kAhead = 8;  // fours of a thread that it asks for before it uses them
-    for (int64_t begin = 0; begin < p.in; begin += kAhead * kRowStep) {
-      float4 y[kAhead];
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) y[i] = load_row<true>(p.x, begin + KeptRow<1>::at(i), p.in);
-        // One after the other by the same instructions, which nobody needs again.
-#pragma unroll 1
-      for (int64_t next = begin; next < min(p.in, begin + kAhead * kRowStep); next += kRowStep) {
-        const int64_t at = next + KeptRow<1>::at(0);
-        put(at, normalised_four<true>(p, y[0], norm_weights<true>(p, at), at, scale));
-#pragma unroll
-        for (int i = 1; i < kAhead; ++i) y[i - 1] = y[i];
-      }
-    }
-  } else {
-    KeptRow<kKept> kept;
-    kept.load_weights(p);
-    wait_for_inputs();
-    kept.load(p, p.x);
-    kept.normalise(p, partials);
-#pragma unroll
-    for (int i = 0; i < kKept; ++i) put(kept.at(i), kept.y[i]);
-  }
-  // Groups that the last chunk lacks.
-  const int groups = row.chunks(p.in) * StageShape<Blocks>::kGroups;
-  for (int i = static_cast<int>(p.in / kGroup + threadIdx.x); i < groups; i += kBlockRowThreads)
-    OneRowBlocks<Blocks>::put(row.scales, row.sums, i, 0, 0);
-  __syncthreads();
-}
 
 /// The run of tiles of this block that are of a part.
 struct TileRun {
@@ -102,16 +61,18 @@ __device__ inline TileRun run_of_part(const SkinnyArguments& a, int part) {
 template <class Blocks, bool kPlaces>
 class ChunkWalk {
  public:
-  __device__ explicit ChunkWalk(const BlockRowArguments& a)
-      : a_(a), chunk_copies_(a.row_bytes), groups_(static_cast<int>(a.skinny.linear.in / kGroup)) {
-    enter(0);
-  }
+  __device__ explicit ChunkWalk(const BlockRowArguments& a) : a_(a) { enter(0); }
   /// Begins to copy the next chunk, if there is one.
   __device__ void read(unsigned char* stage) {
-    if (part_ < a_.skinny.linear.part_count) {
-      const int groups = min(StageShape<Blocks>::kGroups, groups_ - chunk_ * StageShape<Blocks>::kGroups);
-      chunk_copies_.template begin<kPlaces>(tile_, apart_, rows_, chunk_, groups, stage);
-      if (++chunk_ == last_chunk_) next_rows();
+    if (left_ > 0) {
+      if constexpr (RowPieceShape<Blocks>::kShift == 0) {
+        copies_.begin(from_, stage);
+      } else {
+        copies_.begin(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(from_) & ~uintptr_t{15}),
+                      stage);
+      }
+      from_ += Blocks::kChunkBytes;
+      if (--left_ == 0) next_rows();
     }
     commit_copies();
   }
@@ -124,54 +85,55 @@ class ChunkWalk {
       const TileRun run = run_of_part(a_.skinny, part_);
       number_ = run.begin + (warp >> bits);
       end_ = run.end;
-      if (number_ >= end_) continue;
-      const int slice = warp & ((1 << bits) - 1);
-      first_chunk_ = a_.chunks * slice >> bits;
-      last_chunk_ = a_.chunks * (slice + 1) >> bits;
-      is_up_ = false;
-      return aim();
+      if (number_ < end_) return aim();
     }
   }
   __device__ void next_rows() {
     if (a_.skinny.linear.epilogue.gated && !is_up_) {
       is_up_ = true;
-      return aim();
+    } else {
+      is_up_ = false;
+      number_ += kMostWarps >> a_.slice_bits[part_];
+      if (number_ >= end_) return enter(part_ + 1);
     }
-    is_up_ = false;
-    number_ += kMostWarps >> a_.slice_bits[part_];
-    if (number_ >= end_) return enter(part_ + 1);
     aim();
   }
   __device__ void aim() {
     const SkinnyPart& part = a_.skinny.linear.parts[part_];
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    const int bits = a_.slice_bits[part_];
+    const int slice = warp & ((1 << bits) - 1);
+    const int first_chunk = a_.chunks * slice >> bits;
+    left_ = (a_.chunks * (slice + 1) >> bits) - first_chunk;
     const int output = (number_ - a_.skinny.first_tile[part_]) * kWarpRows;
+    const int rows = min(kWarpRows, part.outputs - output);
     int64_t first = output;
-    rows_ = min(kWarpRows, part.outputs - output);
-    apart_ = 0;
+    int apart = 0;
     if constexpr (kPlaces) {
       const TileOfHead head = tile_of_head(a_.heads, {part_, output}, kWarpRows);
       if (head.is_halves) {
         first = head.first + head.own * (kWarpRows / 2);
-        apart_ = (a_.heads.pairs - kWarpRows / 2) * a_.row_bytes;
+        apart = static_cast<int>(a_.heads.pairs - kWarpRows / 2) * a_.row_bytes;
       }
     }
-    tile_ = static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes;
-    chunk_ = first_chunk_;
+    from_ = static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes +
+            first_chunk * Blocks::kChunkBytes;
+    if (rows == rows_ && apart == apart_) return;
+    rows_ = rows;
+    apart_ = apart;
+    copies_.aim(a_.row_bytes, rows, apart);
   }
 
   const BlockRowArguments& a_;
-  const RowChunk<Blocks> chunk_copies_;
-  const int groups_;  // of a row
+  RowChunk<Blocks> copies_;
+  const char* from_;  // the next chunk of the tile's first row
+  int left_ = 0;      // chunks of the tile
+  int rows_ = 0;      // that copies_ is aimed at
+  int apart_ = 0;
   int part_;
   int number_;  // of the tile
   int end_;
-  bool is_up_;  // the second factor's weights
-  int first_chunk_;
-  int last_chunk_;
-  int chunk_;
-  const char* tile_;
-  int64_t apart_;
-  int rows_;
+  bool is_up_ = false;  // the second factor's weights
 };
 
 /// A tile's sum of one output, of 2^kBits slices, in the order of run_block_product().
@@ -208,20 +170,34 @@ __device__ inline float sum_of_block_slices(const float* partials, int bits, int
   }
 }
 
-template <class Blocks, bool kPlaces>
+/// A tile's output of this lane after its products.
+__device__ inline void write_tile(const SkinnyLinear& linear, const SkinnyPart& part, int n, float sum,
+                                  float up_sum, float residual) {
+  LinearEpilogue epilogue = linear.epilogue;
+  epilogue.residual = nullptr;
+  const float up = epilogue.gated ? biased(up_sum, 1, part.up_bias, n) : 0;
+  float y = finished(epilogue, biased(sum, 1, part.bias, n), up, n, n);
+  if (linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
+  part.out[n] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+}
+
+template <class Blocks, bool kPlaces, int kRing>
 __global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
-  using S = BlockRowShape<Blocks>;
+  using S = BlockRowShape<Blocks, kRing>;
   using Chunk = RowChunk<Blocks>;
+  using One = OneRowBlocks<Blocks>;
   extern __shared__ uint4 shared[];
   __shared__ RowPartials row_partials;
+  __shared__ uint4 zeros[kZeroBytes / sizeof(uint4)];
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
   const int halves = linear.epilogue.gated ? 2 : 1;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   auto* const dynamic = reinterpret_cast<unsigned char*>(shared);
-  unsigned char* const ring = dynamic + warp * S::kRing * Chunk::kBytes;
+  unsigned char* const ring = dynamic + warp * kRing * Chunk::kBytes;
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   const BlockRow<Blocks> row(dynamic + S::kFixedBytes, linear.in);
 
@@ -229,10 +205,21 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   // Nobody writes weights: the first are on their way before the row is there.
   ChunkWalk<Blocks, kPlaces> walk(a);
 #pragma unroll 1
-  for (int stage = 0; stage < S::kRing - 1; ++stage) walk.read(ring + stage * Chunk::kBytes);
+  for (int stage = 0; stage < kRing - 1; ++stage) walk.read(ring + stage * Chunk::kBytes);
+  if (threadIdx.x < kZeroBytes / sizeof(uint4)) zeros[threadIdx.x] = {};
   prepare_block_row<Blocks>(a.row, row, row_partials);
 
+  const int own_row = One::row_of_lane(lane);
   int stage = 0;
+  /// Waits for the next chunk, and asks for the one that takes the place of the last. The chunk's place.
+  const auto next_chunk = [&] {
+    wait_for_copies<kRing - 2>();
+    __syncwarp();  // the copies of all lanes are there; the stage before is read
+    walk.read(ring + (stage == 0 ? kRing - 1 : stage - 1) * Chunk::kBytes);
+    const unsigned char* const place = ring + stage * Chunk::kBytes;
+    stage = stage + 1 == kRing ? 0 : stage + 1;
+    return place + own_row * RowPieceShape<Blocks>::kRowBytes;
+  };
   int turn = 0;
 #pragma unroll 1
   for (int part = 0; part < linear.part_count; ++part) {
@@ -246,35 +233,47 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
     if (part > 0) __syncthreads();  // other teams than before
 #pragma unroll 1
     for (int tile = run.begin + team; tile < run.end; tile += kMostWarps >> bits, turn ^= 1) {
+      const int output = (tile - skinny.first_tile[part]) * kWarpRows;
+      // What is added at the end is on its way from the start.
+      float residual = 0;
+      if (linear.epilogue.residual != nullptr && slice == 0 && lane < kWarpRows &&
+          output + lane < linear.parts[part].outputs)
+        residual = linear.epilogue.residual[output + lane];
       // Two sets of partial sums in turn: nobody writes one before the whole team has passed the barrier
       // after those who read it.
       float* const set = partials + turn * (kMostWarps * S::kPartials);
 #pragma unroll 1
       for (int half = 0; half < halves; ++half) {
         float sums[2] = {};
+        if constexpr (One::kBatch == 1) {
 #pragma unroll 1
-        for (int chunk = first_chunk; chunk < last_chunk; ++chunk) {
-          wait_for_copies<S::kRing - 2>();
-          __syncwarp();  // the copies of all lanes are there; the stage before is read
-          walk.read(ring + (stage == 0 ? S::kRing - 1 : stage - 1) * Chunk::kBytes);
-          const auto* words = reinterpret_cast<const unsigned*>(ring + stage * Chunk::kBytes);
-          const int at = lane / 4 * StageShape<Blocks>::kRowBytes + Chunk::shift(chunk);
-          const int at_8 = at + kWarpRows / 2 * StageShape<Blocks>::kRowBytes;
-          const int groups = StageShape<Blocks>::kGroups;
-          const int left = static_cast<int>(linear.in / kGroup) - chunk * groups;
-          const auto add = [&](int rest) {
-            const RowPieces of = {{words + (at >> 2), rest}, {words + (at_8 >> 2), rest}};
-            OneRowBlocks<Blocks>::add(of, min(groups, left), row.of(chunk), sums);
-          };
-          if (Blocks::kChunkBytes % 4 == 0 || (at & 3) == 0) {
-            add(0);
-          } else {
-            add(2);
+          for (int chunk = first_chunk; chunk < last_chunk; ++chunk) {
+            const int shift = Chunk::shift(chunk);
+            const auto* const words = reinterpret_cast<const unsigned*>(next_chunk() + (shift & ~3));
+            const auto* const words_8 = words + kWarpRows / 2 * RowPieceShape<Blocks>::kRowBytes / 4;
+            const auto add = [&](int rest) {
+              One::add({{words, rest}, {words_8, rest}}, row.of(chunk), sums);
+            };
+            if (Blocks::kChunkBytes % 4 == 0 || shift % 4 == 0) {
+              add(0);
+            } else {
+              add(2);
+            }
           }
-          stage = stage + 1 == S::kRing ? 0 : stage + 1;
+        } else {
+#pragma unroll 1
+          for (int chunk = first_chunk; chunk < last_chunk; chunk += One::kBatch) {
+            const int count = min(One::kBatch, last_chunk - chunk);
+            One products;
+            products.begin();
+#pragma unroll 1
+            for (int i = 0; i < count; ++i)
+              products.multiply(i, next_chunk(), row.of(chunk + i).values, zeros);
+            products.add(count, row.of(chunk), sums);
+          }
         }
-        if (lane % 4 == OneRowBlocks<Blocks>::kOwner) {
-          float* const own = set + warp * S::kPartials + half * kWarpRows + lane / 4;
+        if (lane % 4 == One::kOwner) {
+          float* const own = set + warp * S::kPartials + half * kWarpRows + own_row;
           own[0] = sums[0];
           own[kWarpRows / 2] = sums[1];
         }
@@ -288,7 +287,6 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       const int o = lane % kWarpRows;
       const float* const of_team = set + warp * S::kPartials + o;
       const float sum = sum_of_block_slices(of_team, bits, S::kPartials);
-      const int output = (tile - skinny.first_tile[part]) * kWarpRows;
       if constexpr (kPlaces) {
         const TileOfHead head = tile_of_head(a.heads, {part, output}, kWarpRows);
         const int n = head.first + head.value(o, kWarpRows, a.heads.pairs);
@@ -296,7 +294,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
         const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
-        write_output(skinny, {part, output}, lane, 0, 1, sum, up);
+        write_tile(linear, linear.parts[part], output + lane, sum, up, residual);
       }
     }
   }

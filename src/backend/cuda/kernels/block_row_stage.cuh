@@ -7,64 +7,64 @@
 
 namespace ingot::cuda {
 
-/// A lane's part of the copies of a chunk; rows have whole multiples of 16 bytes. Neighbouring lanes have
-/// neighbouring bytes of a row, so that few sectors are asked for twice.
+/// Where a weight row's pieces lie, of weights whose rows are whole multiples of 16 bytes. All chunks are
+/// full then, and a piece begins a multiple of 2 behind one of 16.
+template <class Blocks>
+struct RowPieceShape {
+  static constexpr int common(int a, int b) { return b == 0 ? a : common(b, a % b); }
+  static constexpr int kShift = 16 - common(Blocks::kChunkBytes, 16);  // the most
+  /// Copies of 16 bytes that bring a row's piece.
+  static constexpr int kCopies = (Blocks::kChunkBytes + kShift + 15) / 16;
+  /// Between rows: an odd multiple of 16, so that the words that 8 rows' lanes read at once lie in banks of
+  /// their own.
+  static constexpr int kRowBytes = (kCopies | 1) * 16;
+};
+
+/// A lane's part of the copies of a chunk of a tile. Neighbouring lanes have neighbouring bytes of a row, so
+/// that few sectors are asked for twice.
 template <class Blocks>
 class RowChunk {
  public:
-  using Shape = StageShape<Blocks>;
+  using Shape = RowPieceShape<Blocks>;
   static constexpr int kBytes = kWarpRows * Shape::kRowBytes;
-
-  __device__ explicit RowChunk(int row_bytes) {
-#pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      from_[i] = static_cast<unsigned>(row(i) * row_bytes + at(i));
-      to_[i] = row(i) * Shape::kRowBytes + at(i);
-    }
-  }
 
   /// How far into its place in the stage each row's piece of a chunk begins.
   static __device__ int shift(int chunk) {
     if constexpr (Shape::kShift == 0) return 0;
     return chunk * Blocks::kChunkBytes & 15;
   }
-
-  /// Begins to copy a chunk of `groups` groups. `tile`: the first row's first byte; kApart: the rows from the
-  /// ninth on lie `apart` bytes further on than they would if all followed one another. `rows`: that there
-  /// are.
-  template <bool kApart>
-  __device__ void begin(const char* tile, int64_t apart, int rows, int chunk, int groups,
-                        unsigned char* stage) const {
-    // All of it, where a block is a chunk and begins at a multiple of 16.
-    constexpr bool kIsWhole = Blocks::Block::kElements == Shape::kValues && Shape::kShift == 0;
-    const int bytes = groups * Blocks::kChunkBytes / Shape::kGroups + shift(chunk);
-    const char* from = tile + (int64_t{chunk} * Blocks::kChunkBytes - shift(chunk));
-    const auto copy = [&](int i, bool is_there) {
-      const bool is_of_row = (i + 1) * kWarp <= kWarpRows * Shape::kCopies || row(i) < kWarpRows;
-      if (is_there && is_of_row && (kIsWhole || at(i) < bytes))
-        begin_copy_of_16(stage + to_[i], from + from_[i] + (kApart && row(i) >= kWarpRows / 2 ? apart : 0));
-    };
-    if (rows >= kWarpRows) {
+  /// Of tiles of so many rows; the last stands in for those beyond it. The rows from the ninth on lie `apart`
+  /// bytes further on than they would if all followed one another.
+  __device__ void aim(int row_bytes, int rows, int apart) {
 #pragma unroll
-      for (int i = 0; i < kOwn; ++i) copy(i, true);
-    } else {
+    for (int i = 0; i < kOwn; ++i) {
+      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
+      const int row = copy / Shape::kCopies;
+      const int at = copy % Shape::kCopies * 16;
+      from_[i] =
+          static_cast<unsigned>(min(row, rows - 1) * row_bytes + at + (row >= kWarpRows / 2 ? apart : 0));
+      if constexpr (!kIsPacked) to_[i] = row * Shape::kRowBytes + at;
+    }
+  }
+  /// Begins to copy a chunk. `from`: the multiple of 16 where the first row's piece is.
+  __device__ void begin(const char* from, unsigned char* stage) const {
+    unsigned char* const to = stage + static_cast<int>(threadIdx.x) % kWarp * 16;
 #pragma unroll
-      for (int i = 0; i < kOwn; ++i) copy(i, row(i) < rows);
+    for (int i = 0; i < kOwn; ++i) {
+      const bool is_whole = (i + 1) * kWarp <= kCopiesOfChunk;
+      if (is_whole || static_cast<int>(threadIdx.x) % kWarp + i * kWarp < kCopiesOfChunk)
+        begin_copy_of_16(kIsPacked ? to + i * (kWarp * 16) : stage + to_[i], from + from_[i]);
     }
   }
 
  private:
-  static constexpr int kOwn = (kWarpRows * Shape::kCopies + kWarp - 1) / kWarp;
+  static constexpr int kCopiesOfChunk = kWarpRows * Shape::kCopies;
+  static constexpr int kOwn = (kCopiesOfChunk + kWarp - 1) / kWarp;
 
-  static __device__ int row(int i) {
-    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) / Shape::kCopies;
-  }
-  static __device__ int at(int i) {
-    return (static_cast<int>(threadIdx.x) % kWarp + i * kWarp) % Shape::kCopies * 16;
-  }
+  static constexpr bool kIsPacked = Shape::kRowBytes == Shape::kCopies * 16;
 
   unsigned from_[kOwn];
-  int to_[kOwn];
+  int to_[kIsPacked ? 1 : kOwn];
 };
 
 /// The row in shared memory: integers, then room for two floats for each group's scale, and as much for its
