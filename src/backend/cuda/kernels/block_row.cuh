@@ -170,18 +170,6 @@ __device__ inline float sum_of_block_slices(const float* partials, int bits, int
   }
 }
 
-/// A tile's output of this lane after its products.
-__device__ inline void write_tile(const SkinnyLinear& linear, const SkinnyPart& part, int n, float sum,
-                                  float up_sum, float residual) {
-  LinearEpilogue epilogue = linear.epilogue;
-  epilogue.residual = nullptr;
-  const float up = epilogue.gated ? biased(up_sum, 1, part.up_bias, n) : 0;
-  float y = finished(epilogue, biased(sum, 1, part.bias, n), up, n, n);
-  if (linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
-  part.out[n] = y;
-  if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
-}
-
 template <class Blocks, bool kPlaces, int kRing>
 __global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
@@ -294,7 +282,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
         const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
-        write_tile(linear, linear.parts[part], output + lane, sum, up, residual);
+        write_output(skinny, {part, output}, lane, 1, sum, up, residual);
       }
     }
   }
