@@ -7,8 +7,8 @@
 // place and fills its ring. Where they are long, it has one with twice the ring. (One small block of each of
 // two kernels would not do: nothing keeps two of the same kernel from sharing a multiprocessor, while another
 // has none.) Of models with short rows a kernel takes a few microseconds, most of which is the way from the
-// row to the outputs. So all that the end of a tile reads is asked for early, and all blocks have as many tiles:
-// blocks that are not needed would only keep those of the next kernel from their rings.
+// row to the outputs. So all that the end of a tile reads is asked for early, and all blocks have as many
+// tiles: blocks that are not needed would only keep those of the next kernel from their rings.
 //
 // Of queries, keys and values the kernel also rotates the heads and writes keys and values to the cache: the
 // outputs of a tile are such that both of a pair are in it. Where heads have norms, a cluster of blocks
