@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
         const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
-        write_output(skinny, {part, output}, lane, 1.0F, sum, up, residual);
+        write_row_output(skinny, {part, output}, lane, 1.0F, sum, up, residual);
       }
     }
   }

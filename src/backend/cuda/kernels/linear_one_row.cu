@@ -288,7 +288,7 @@ __global__ void __launch_bounds__(kThreads, kDeep ? 1 : kBlocks)
       continue;
     }
     const float up = gated ? sum_of_slices(set + output + kPieceRows, S::kPartials) : 0;
-    const float y = write_output(skinny, tile, output, row_scale, sum, up, added);
+    const float y = write_row_output(skinny, tile, output, row_scale, sum, up, added);
     watched.consider(tile.first_output + output, y);
   }
   if (warp == 0) watched.end();

@@ -82,8 +82,8 @@ __device__ inline float write_output(const SkinnyArguments& a, const Tile& tile,
 }
 
 /// The same of one row, whose residual, if there is one, has been read.
-__device__ inline float write_output(const SkinnyArguments& a, const Tile& tile, int output, float row_scale,
-                                     float sum, float up_sum, float residual) {
+__device__ inline float write_row_output(const SkinnyArguments& a, const Tile& tile, int output,
+                                         float row_scale, float sum, float up_sum, float residual) {
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int n = tile.first_output + output;
   const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
