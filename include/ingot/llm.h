@@ -274,9 +274,9 @@ class LLM {
   /// context, out_of_memory for a batch whose cache does not fit.
   Explanation explain(const ExplainOptions& options = {});
 
-  /// Finds the fastest forms of the devices' kernels for a step that generates a token, uses them from now on
-  /// in this process's later loads, and keeps them in a file. Errors: invalid_argument for sizes outside the
-  /// context, out_of_memory for a batch whose cache does not fit.
+  /// Finds the fastest forms of the devices' kernels for a step that generates a token, and keeps them in a
+  /// file, which later loads read; steps that were recorded before stay as they are. Errors: invalid_argument
+  /// for sizes outside the context, out_of_memory for a batch whose cache does not fit.
   TuneReport tune(const TuneOptions& options = {});
 
  private:

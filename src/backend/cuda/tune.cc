@@ -59,10 +59,11 @@ std::vector<backend::TunedForm> CudaBackend::tune_forms(const backend::Slice& sl
   const Event end = make_event(cudaEventDefault);
   std::vector<backend::TunedForm> tuned;
   for (const LinearForms::Asked& asked : all) {
-    if (asked.forms.size() < 2) continue;
+    const auto is_rule = [&](const auto& form) { return form.id == asked.rule; };
+    if (asked.forms.size() < 2 || std::ranges::none_of(asked.forms, is_rule)) continue;
     std::vector<Trial> trials;
     for (const LinearForms::Form& form : asked.forms) {
-      linear_forms_.set({.shape = asked.shape, .form = std::string(form.name), .rule = {}});
+      linear_forms_.set({.shape = asked.shape, .form = form.name, .rule = {}});
       trials.push_back({form, Recordings::capture(stream_.get(), [&] { enqueue(slice); })});
     }
     const double once = time_steps(stream_.get(), trials.front().graph, 1, start, end);
@@ -72,9 +73,7 @@ std::vector<backend::TunedForm> CudaBackend::tune_forms(const backend::Slice& sl
       for (Trial& trial : trials)
         trial.us.push_back(time_steps(stream_.get(), trial.graph, steps, start, end));
     }
-    const auto rule =
-        std::ranges::find_if(trials, [&](const Trial& trial) { return trial.form.id == asked.rule; });
-    if (rule == trials.end()) continue;
+    const auto rule = std::ranges::find_if(trials, is_rule, &Trial::form);
     Trial* best = &*rule;
     const double rule_us = rule->median();
     double best_us = rule_us;
@@ -85,8 +84,8 @@ std::vector<backend::TunedForm> CudaBackend::tune_forms(const backend::Slice& sl
       best_us = us;
     }
     tuned.push_back({.shape = asked.shape,
-                     .form = std::string(best->form.name),
-                     .rule = std::string(rule->form.name),
+                     .form = best->form.name,
+                     .rule = rule->form.name,
                      .step_us = best_us,
                      .rule_us = rule_us});
     linear_forms_.set(tuned.back());

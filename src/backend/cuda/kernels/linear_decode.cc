@@ -183,7 +183,7 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   }
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
   const LinearPart& only = job.parts[0];
-  const bool is_watchable = linear.part_count == 1 && job.heads == nullptr;
+  const bool is_watchable = linear.part_count == 1 && !linear.epilogue.gated && job.heads == nullptr;
   const LinearHeads heads = places ? *job.heads : LinearHeads{};
   run_linear_one_row(gpu, linear, prepares ? p : RowPreparation{}, heads,
                      is_watchable ? cuda.watched_logits().begin(only.output, only.outputs) : LogitsWatch{},

@@ -41,8 +41,8 @@ OneRowForm one_row_rule(const Gpu& gpu, const SkinnyLinear& linear, const Linear
 
 /// Runs it with the bits of linear_skinny.h. `row`: what is still to be prepared, in place of linear.x and
 /// linear.row_scales; none where its x is null. `heads`: to be placed, in place of what linear.parts say of
-/// outputs; none where it has no heads. `watch`: of the outputs of the only part, none where it has no bests;
-/// its count is at least twice the multiprocessors. `form`: one of one_row_forms().
+/// outputs; none where it has no heads. `watch`: of the outputs of the only part, which is not gated; none
+/// where it has no bests; its count is at least twice the multiprocessors. `form`: one of one_row_forms().
 void run_linear_one_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
                         const LinearHeads& heads, const LogitsWatch& watch, OneRowForm form);
 
