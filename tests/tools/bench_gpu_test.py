@@ -11,19 +11,28 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 # 1000 GB/s; a step reads 1 GB of weights and, at 64 rows, 0.5 GB of keys and values, at half the bandwidth.
 INGOT = '''#!/usr/bin/env python3
-import json, sys
+import json, os, sys
 option = dict(zip(sys.argv, sys.argv[1:]))
 verb = sys.argv[1]
+tuned = os.environ["XDG_CACHE_HOME"] + "/tuned"  # the model that gains by it
 if verb == "bench":
     batch, generate, prompt = int(option["-b"]), int(option["-n"]), int(option["-p"])
     kv = batch * 0.5e9 / 64
     step = 2 * (1e9 + kv) / 1e12
+    if os.path.exists(tuned) and open(tuned).read() == option["-m"]:
+        step /= 1.25
     part = {"limit": 1000.0, "share_of_limit": 0.5, "unit": "GB/s"}
     decode = {**part, "tokens": batch * generate, "seconds": step * generate, "tokens_per_second": batch / step, "achieved": 500.0,
               "sequences": batch, "step_seconds": step, "step_weight_bytes": 1e9, "step_kv_bytes": kv}
     prefill = {"tokens": prompt, "seconds": 1.0, "tokens_per_second": prompt, "achieved": 650e3, "limit": 800e3, "unit": "GFLOP/s",
                "share_of_limit": 0.8125}
     print(json.dumps({"version": "1", "model": option["-m"], "device": "made up", "prefill": prefill, "decode": decode}))
+elif verb == "tune":
+    gains = option["-m"].endswith("llama-1b")
+    if gains:
+        open(tuned, "x").write(option["-m"])
+    shape = {"shape": "s", "form": "deep" if gains else "wide", "rule": "wide", "step_us": 800 if gains else 1000, "rule_us": 1000}
+    print(json.dumps({"version": "1", "shapes": [shape], "file": tuned, "seconds": 2}))
 elif verb == "explain":
     row = lambda op, label, size, us: {"op": op, "label": label, "bytes": size, "measured_us": us, "layer": label.find("layers") - 6}
     rows = [row("embedding", "embed_tokens", 1e4, 1.0)]
@@ -77,7 +86,12 @@ def check_figures(folder):
 
     one = 0.5e12 / (1e9 + 0.5e9 / 64)  # tokens a second
     expect("llama-8b bf16 decode", True, reached=one, limit=2 * one, asked=240)
-    expect("llama-1b bf16 decode", False, reached=one, asked=1100)
+    expect("llama-1b bf16 decode", False, reached=1.25 * one, asked=1100)
+    check(figures["llama-1b bf16 decode"]["note"] == f"untuned: {one:.4g} tok/s", figures["llama-1b bf16 decode"])
+    check(figures["llama-8b bf16 decode"]["note"] == "", "a note of tuning that changed nothing")
+    tunings = [(tuning["model"], tuning["batch"], tuning["context"]) for tuning in result["tunings"]]
+    check(tunings == [("qwen3-0.6b bf16", 1, 256), ("llama-1b bf16", 1, 256), ("llama-8b bf16", 1, 256),
+                      ("llama-8b bf16", 64, 1024)], f"tunings {tunings}")
     expect("llama-1b mxfp4 decode", True, asked_share=0.5)
     expect("llama-8b bf16 64 streams at 1024", False, reached=64 / 3e-3, share=0.5)
     expect("llama-8b bf16 step of 64 rows at 1024", None, reached=3.0, limit=1.5)
@@ -112,7 +126,7 @@ def check_pictures(folder):
     shown = subprocess.run([sys.executable, str(TOOLS / "plot_figures.py"), str(folder / "result.json"), str(picture)],
                            capture_output=True, text=True, check=True).stdout
     check("| figure | limit | reached | share | asked | another |" in shown, shown)
-    check("| llama-1b bf16 decode | 992.2 tok/s | 496.1 tok/s | 50% | 1,100, **not met** | 200 |" in shown, shown)
+    check("| llama-1b bf16 decode | 1,240 tok/s | 620.2 tok/s | 50% | 1,100, **not met** | 200 |" in shown, shown)
     texts = ["".join(text.itertext()) for text in ElementTree.parse(picture).getroot().iter("{http://www.w3.org/2000/svg}text")]
     check("llama-1b bf16 decode" in texts and any(text.startswith("50%: ") for text in texts), texts)
 
