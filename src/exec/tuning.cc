@@ -56,7 +56,7 @@ std::string keep_tuning(backend::Backend& backend, std::span<const backend::Tune
   const auto notice = [&](const std::string& line) {
     if (options.notice) options.notice(line);
   };
-  const std::string path = path_of(options);
+  std::string path = path_of(options);
   if (path.empty()) {
     notice("tuning: neither XDG_CACHE_HOME nor HOME names a folder: it holds for this run only");
     return {};
