@@ -84,13 +84,6 @@ ExplainStep explain_step(RepeatedStep& repeated, const StepShape& shape, const E
                          const Predicted& predicted, LaunchTimes& times) {
   ExplainStep step = exec::explain(repeated.plan(), repeated.dims(), predicted.devices);
   step.notes.insert(step.notes.end(), predicted.notes.begin(), predicted.notes.end());
-  for (const exec::Device& device : predicted.devices) {
-    for (const backend::TunedForm& form : device.backend->forms()) {
-      if (form.form != form.rule)
-        step.notes.push_back(fmt::format("{}: {} runs as '{}', which ingot tune found faster than '{}'",
-                                         device.name, form.shape, form.form, form.rule));
-    }
-  }
   step.context = shape.context;
   if (!options.profile) return step;
   for (int i = 0; i < kWarmups; ++i) repeated.run();

@@ -144,14 +144,9 @@ std::string Calibration::hash() const {
 }
 
 std::vector<Calibration> parse_calibrations(std::string_view text, CheckHashes hashes) {
-  const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (file.is_discarded()) fail(ErrorCode::invalid_file, "it is no JSON, or not all of it");
-  const JsonObject reader(file, "the file");
-  const json& version = reader.at("version");
-  if (version != kCalibrationVersion)
-    fail(ErrorCode::invalid_file, "expected version {}, found another", kCalibrationVersion);
+  const json file = parse_versioned(text, kCalibrationVersion);
   std::vector<Calibration> calibrations;
-  for (const json& entry : reader.list("calibrations", kMostEntries))
+  for (const json& entry : JsonObject(file, "the file").list("calibrations", kMostEntries))
     calibrations.push_back(read_entry(entry, hashes));
   return calibrations;
 }

@@ -271,6 +271,11 @@ ExplainStep explain(const Plan& plan, const graph::DimValues& dims, std::span<co
   step.totals = totals_of(step.rows);
   step.notes = plan.notes;
   for (const Device& device : devices) {
+    for (const backend::TunedForm& form : device.backend->forms()) {
+      if (form.form != form.rule)
+        step.notes.push_back(fmt::format("{}: {} runs as '{}', which ingot tune found faster than '{}'",
+                                         device.name, form.shape, form.form, form.rule));
+    }
     if (device.calibration_hash.empty()) continue;
     step.calibration += (step.calibration.empty() ? "" : "+") + device.calibration_hash;
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -65,5 +66,14 @@ class JsonObject {
   const json& value_;
   std::string where_;
 };
+
+/// A file of this version: {"version": …, …}. Errors: invalid_file.
+inline nlohmann::json parse_versioned(std::string_view text, int version) {
+  nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (file.is_discarded()) fail(ErrorCode::invalid_file, "it is no JSON, or not all of it");
+  if (JsonObject(file, "the file").at("version") != version)
+    fail(ErrorCode::invalid_file, "expected version {}, found another", version);
+  return file;
+}
 
 }  // namespace ingot::exec

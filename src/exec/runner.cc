@@ -223,13 +223,17 @@ uint64_t Runner::submit(Bound& bound, size_t index_of_slice, bool feed) {
   for (const backend::Copy& copy : slice.copies_in) statistics_.bytes_moved += copy.bytes;
   for (size_t i = 0; i < slice.out.size(); ++i) statistics_.bytes_moved += slice.copies_out[i].bytes;
   statistics_.transfers += slice.in.size() + slice.out.size();
-  return device.backend->submit(
-      {.copies_in = slice.copies_in,
-       .kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
-       .launches =
-           std::span<const backend::Launch>(bound.launches).subspan(slice.first_launch, slice.launches),
-       .copies_out = std::span<const backend::Copy>(slice.copies_out).first(out),
-       .id = id});
+  return device.backend->submit(slice_of(bound, index_of_slice, out, id));
+}
+
+backend::Slice Runner::slice_of(const Bound& bound, size_t index_of_slice, size_t copies_out, uint64_t id) {
+  const Bound::Slice& slice = bound.slices[index_of_slice];
+  const std::span<const backend::Launch> launches(bound.launches);
+  return {.copies_in = slice.copies_in,
+          .kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
+          .launches = launches.subspan(slice.first_launch, slice.launches),
+          .copies_out = std::span<const backend::Copy>(slice.copies_out).first(copies_out),
+          .id = id};
 }
 
 Runner::Started Runner::start(size_t plan, const graph::DimValues& dims, int frame, bool feed) {
@@ -325,17 +329,11 @@ std::vector<Runner::Tuned> Runner::tune(size_t plan, const graph::DimValues& dim
   Bound& bound = prepare(plan, dims, 0);
   if (bound.feed) aim_feed(bound, false);
   std::vector<Tuned> tuned;
-  for (const Bound::Slice& slice : bound.slices) {
+  for (size_t i = 0; i < bound.slices.size(); ++i) {
+    const Bound::Slice& slice = bound.slices[i];
     for (size_t transfer : slice.moves) move(bound, transfer);
     backend::Backend& backend = *devices_[static_cast<size_t>(slice.device)].backend;
-    tuned.push_back(
-        {&backend,
-         backend.tune(
-             {.copies_in = slice.copies_in,
-              .kernels = std::span(bound.kernels).subspan(slice.first_launch, slice.launches),
-              .launches = std::span<const backend::Launch>(bound.launches)
-                              .subspan(slice.first_launch, slice.launches),
-              .copies_out = std::span<const backend::Copy>(slice.copies_out).first(slice.out.size())})});
+    tuned.push_back({&backend, backend.tune(slice_of(bound, i, slice.out.size(), 0))});
   }
   return tuned;
 }

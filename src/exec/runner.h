@@ -135,6 +135,8 @@ class Runner {
   void bind(Bound& bound, const graph::DimValues& dims) const;
   Bound& prepare(size_t plan, const graph::DimValues& dims, int frame);
   uint64_t submit(Bound& bound, size_t slice, bool feed);
+  /// A slice as its device takes it, with so many of its copies out.
+  static backend::Slice slice_of(const Bound& bound, size_t slice, size_t copies_out, uint64_t id);
   void move(const Bound& bound, size_t transfer);
   void wait_for_others(int device);
 

@@ -33,14 +33,10 @@ Tuning read_entry(const json& value) {
 }  // namespace
 
 std::vector<Tuning> parse_tunings(std::string_view text) {
-  const json file = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (file.is_discarded()) fail(ErrorCode::invalid_file, "it is no JSON, or not all of it");
-  const JsonObject object(file, "the file");
-  const json& version = object.at("version");
-  if (version != kTuningVersion)
-    fail(ErrorCode::invalid_file, "expected version {}, found another", kTuningVersion);
+  const json file = parse_versioned(text, kTuningVersion);
   std::vector<Tuning> tunings;
-  for (const json& entry : object.list("tunings", kMostEntries)) tunings.push_back(read_entry(entry));
+  for (const json& entry : JsonObject(file, "the file").list("tunings", kMostEntries))
+    tunings.push_back(read_entry(entry));
   return tunings;
 }
 

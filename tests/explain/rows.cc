@@ -40,6 +40,17 @@ graph::DimValues tokens(int64_t count) {
   return dims;
 }
 
+/// A device whose tuning found another form than its rule's for one of two shapes.
+class TunedBackend : public null::NullBackend {
+ public:
+  using NullBackend::NullBackend;
+  std::span<const backend::TunedForm> forms() const override { return forms_; }
+
+ private:
+  std::vector<backend::TunedForm> forms_{{.shape = "bf16 64 -> 8", .form = "deep", .rule = "wide"},
+                                         {.shape = "bf16 64 -> 9", .form = "wide", .rule = "wide"}};
+};
+
 class Rows : public testing::Test {
  protected:
   ExplainStep explain(const std::shared_ptr<const graph::Graph>& graph, const CompileOptions& options = {},
@@ -75,6 +86,15 @@ TEST_F(Rows, CountTheWorkOfTheStepAndNotOfTheBucket) {
   EXPECT_THAT(step.rows[0].reads, ElementsAre("x", "w0"));
   EXPECT_THAT(step.rows[1].inputs, ElementsAre(0));
   EXPECT_EQ(step.outputs[0].row, 1);
+}
+
+TEST_F(Rows, AreBelowNotesOfTheFormsThatTuningFoundFaster) {
+  TunedBackend tuned({.name = "near", .without = {}});
+  EXPECT_THAT(explain(tower(1)).notes, testing::IsEmpty());
+  const std::vector<exec::Device> devices{{.backend = &tuned, .name = "near", .costs = &near_costs_},
+                                          devices_[1]};
+  EXPECT_THAT(exec::explain(*plan_, tokens(4), devices).notes,
+              ElementsAre("near: bf16 64 -> 8 runs as 'deep', which ingot tune found faster than 'wide'"));
 }
 
 TEST_F(Rows, OfEqualLayersFoldAndOfOthersDoNot) {

@@ -20,7 +20,7 @@ bool is_form(std::string_view name) {
   for (size_t i = 0; i < kOneRowForms; ++i) {
     if (to_string(static_cast<OneRowForm>(i)) == name) return true;
   }
-  return name.starts_with(batch_tile_name(1).substr(0, batch_tile_name(1).size() - 1));
+  return name.starts_with(kBatchTileName);
 }
 
 struct Trial {

@@ -20,7 +20,6 @@ class WatchedRow {
   /// Before each of some launches in a row: what the one behind it samples.
   void want(const std::optional<Sample>& next) {
     is_there_ = std::exchange(is_coming_, false);
-    if (!is_there_) watch_.sample = {};
     wanted_ = next;
   }
   /// Before and behind them.

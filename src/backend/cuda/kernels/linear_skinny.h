@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/cuda/kernels/activation_rows.h"
@@ -41,8 +42,9 @@ struct SkinnyLinear {
 /// Outputs of a tile of some 10 to 64 rows, on which no bit depends: the rule's first, then others to be
 /// tried. Empty for fewer rows, or where this device or build has no kernel for them.
 std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear);
+inline constexpr std::string_view kBatchTileName = "tiles of ";  // and the number
 inline std::string batch_tile_name(int tile) {
-  return "tiles of " + std::to_string(tile);
+  return std::string(kBatchTileName) + std::to_string(tile);
 }
 
 /// May read the weights while the kernel ahead is still running. `batch_tile`: one of batch_tiles(); 0: the
