@@ -22,29 +22,7 @@ struct BatchHeights {
   int stages;
 };
 
-/// What follows the products. The usual ends have kernels of their own: of a short kernel, which is launched
-/// anew for every linear, fewer instructions have to come from memory.
-enum class BatchEnd : uint8_t {
-  any,
-  plain,       // at most a residual
-  gated_silu,  // silu(first factor) * second, and no more
-};
-inline BatchEnd end_of(const SkinnyLinear& linear) {
-  const LinearEpilogue& epilogue = linear.epilogue;
-  if (linear.row_scales != nullptr || epilogue.add.data != nullptr) return BatchEnd::any;
-  for (int i = 0; i < linear.part_count; ++i) {
-    if (linear.parts[i].bias.data != nullptr || linear.parts[i].up_bias.data != nullptr) return BatchEnd::any;
-  }
-  if (epilogue.gated)
-    return epilogue.activation == LinearActivation::silu && epilogue.residual == nullptr
-               ? BatchEnd::gated_silu
-               : BatchEnd::any;
-  return epilogue.activation == LinearActivation::none ? BatchEnd::plain : BatchEnd::any;
-}
-template <BatchEnd kEnd>
-__host__ __device__ constexpr bool is_gated(const LinearEpilogue& epilogue) {
-  return kEnd == BatchEnd::any ? epilogue.gated : kEnd == BatchEnd::gated_silu;
-}
+using BatchEnd = LinearEnd;
 
 struct BatchArguments {
   CUtensorMap x;
