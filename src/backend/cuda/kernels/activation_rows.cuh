@@ -250,6 +250,9 @@ struct KeptRow {
   __device__ void load_weights(const RowPreparation& p) {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) weight[i] = norm_weights<true>(p, at(i));
+    load_part(p);
+  }
+  __device__ void load_part(const RowPreparation& p) {
     if ((p.in & (p.in - 1)) == 0) part = __frcp_rn(static_cast<float>(p.in));
   }
   __device__ void load(const RowPreparation& p, const float* x) {

@@ -6,6 +6,8 @@
 
 namespace ingot::cuda {
 
+inline constexpr int kUsualNormedHead = 128;  // values
+
 /// Of heads of at most kMost values, by all threads of a block: begin(), rotation(), keep_rotation(), a
 /// barrier.
 template <int kMost>
@@ -36,6 +38,8 @@ struct HeadParameters {
     if (threadIdx.x < kMost) table[threadIdx.x] = value;
   }
   /// The head whose products are at `from`, by a warp.
+  /// kIsUsual: heads of kUsualNormedHead values, all rotated half against half.
+  template <bool kIsUsual>
   __device__ void place(const LinearHeads& h, int head, const float* from, int64_t at) const {
     if (at < 0) return;
     const bool is_query = head < h.heads;
@@ -44,9 +48,14 @@ struct HeadParameters {
         h.values[at + i] = from[i];
       return;
     }
+    float* const to = (is_query ? h.q_out : h.keys) + at;
     LinearHeads own = h;
+    if constexpr (kIsUsual) {
+      own.table = table;
+      return rotate_whole_head<kUsualNormedHead>(own, 0, from, to, {norm, DType::f32});
+    }
     if (h.table != nullptr) own.table = table;
-    rotate_head(own, 0, from, (is_query ? h.q_out : h.keys) + at, {norm, DType::f32});
+    rotate_head(own, 0, from, to, {norm, DType::f32});
   }
 };
 

@@ -8,6 +8,7 @@ namespace ingot::cuda {
 
 /// Where a tile's outputs lie in a head. All of a tile are of one head.
 struct TileOfHead {
+  int part;
   int head;        // queries, then keys, then values
   int first;       // of the part, of the head
   int own;         // tile of the head
@@ -25,7 +26,7 @@ __device__ inline TileOfHead tile_of_head(const LinearHeads& h, const Tile& tile
   const int before = tile.part == 0 ? 0 : static_cast<int>(tile.part == 1 ? h.heads : h.heads + h.kv_heads);
   const int in_part = tile.first_output / dim;
   const int head = before + in_part;
-  return {head, in_part * dim, tile.first_output % dim / outputs,
+  return {tile.part, head, in_part * dim, tile.first_output % dim / outputs,
           h.table != nullptr && !h.is_interleaved && head < h.heads + h.kv_heads};
 }
 
@@ -58,5 +59,57 @@ __device__ inline void place_output(const LinearHeads& h, const TileOfHead& tile
   if (at < 0) return;
   (is_value ? h.values : h.keys)[at + value] = y;
 }
+
+/// Of tile `tile` of all parts. kEnd: a usual one where has_usual_heads().
+template <LinearEnd kEnd>
+__device__ inline TileOfHead tile_of_head(const SkinnyArguments& a, const LinearHeads& h, int tile,
+                                          int outputs) {
+  if constexpr (kEnd == LinearEnd::any) return tile_of_head(h, tile_at(a, tile, outputs), outputs);
+  const int dim = static_cast<int>(h.head_dim);  // a division is long
+  const int heads = static_cast<int>(h.heads);
+  const int not_values = heads + static_cast<int>(h.kv_heads);
+  const int shift = __ffs(dim) - __ffs(outputs);  // of the tiles of a head
+  const int head = tile >> shift;
+  const int part = head < heads ? 0 : head < not_values ? 1 : 2;
+  const int before = part == 0 ? 0 : part == 1 ? heads : not_values;
+  return {part, head, (head - before) * dim, tile - (head << shift), part < 2};
+}
+
+/// place_output() of one row with usual heads, in two steps: what the end of a tile needs is asked for early.
+struct UsualOutput {
+  float* to = nullptr;  // null: nowhere
+  float cosine = 0;
+  float sine = 0;
+  bool is_rotated = false;
+
+  /// `cache`: place_in_cache() of the row's first head.
+  __device__ void begin(const LinearHeads& h, const TileOfHead& tile, int o, int outputs, int64_t cache) {
+    const int pairs = static_cast<int>(h.pairs);
+    const int value = tile.value(o % outputs, outputs, pairs);
+    is_rotated = tile.is_halves;
+    if (is_rotated) {
+      const int pair = value < pairs ? value : value - pairs;
+      cosine = h.table[pair];
+      sine = h.table[pairs + pair];
+    }
+    to = nullptr;
+    if (o >= outputs) return;
+    if (tile.part == 0) {
+      to = h.q_out + (tile.first + value);
+    } else if (cache >= 0) {
+      to = (tile.part == 1 ? h.keys : h.values) + cache +
+           (tile.first * static_cast<int>(h.page_tokens) + value);
+    }
+  }
+  /// By whole warps.
+  __device__ void write(int o, int outputs, float y) const {
+    if (is_rotated) {
+      const float other = __shfl_xor_sync(0xffffffffU, y, outputs / 2);
+      y = o % outputs >= outputs / 2 ? __fmaf_rn(y, cosine, __fmul_rn(other, sine))
+                                     : __fmaf_rn(y, cosine, -__fmul_rn(other, sine));
+    }
+    if (to != nullptr) *to = y;
+  }
+};
 
 }  // namespace ingot::cuda

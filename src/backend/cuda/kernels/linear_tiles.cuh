@@ -5,6 +5,7 @@
 #include "backend/cuda/kernels/linear_fragments.cuh"
 #include "backend/cuda/kernels/linear_skinny.h"
 #include "backend/cuda/kernels/linear_slices.cuh"
+#include "backend/cuda/kernels/linear_usual.cuh"
 
 namespace ingot::cuda {
 
@@ -57,9 +58,10 @@ __device__ inline Tile tile_at(const SkinnyArguments& a, int tile, int outputs) 
 
 /// Where a lane's values of the eight weight rows `half` of a tile begin, at value k. Half by half, a tile of
 /// a gated pair has rows of the first factor and of the second. Rows beyond the last are the last.
+template <LinearEnd kEnd = LinearEnd::any>
 __device__ inline const char* weights_of_half(const SkinnyArguments& a, const Tile& tile, int half,
                                               int64_t k) {
-  const bool gated = a.linear.epilogue.gated;
+  const bool gated = is_gated<kEnd>(a.linear.epilogue);
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int output = tile.first_output + (gated ? half / 2 : half) * kPieceRows + lane / 4;
@@ -81,9 +83,26 @@ __device__ inline float write_output(const SkinnyArguments& a, const Tile& tile,
   return y;
 }
 
+/// The same of usual ends, with the residual, if there is one.
+template <LinearEnd kEnd>
+__device__ inline float write_usual_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
+                                           float sum, float up_sum, float residual) {
+  const SkinnyPart& part = a.linear.parts[tile.part];
+  const int64_t at = row * static_cast<int64_t>(part.outputs) + tile.first_output + output;
+  float y = sum;
+  if (kEnd == LinearEnd::gated_silu) y = __fmul_rn(activated(LinearActivation::silu, sum), up_sum);
+  if (kEnd == LinearEnd::plain && a.linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
+  part.out[at] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+  return y;
+}
+
 /// The same of one row, whose residual, if there is one, has been read.
+template <LinearEnd kEnd = LinearEnd::any>
 __device__ inline float write_row_output(const SkinnyArguments& a, const Tile& tile, int output,
                                          float row_scale, float sum, float up_sum, float residual) {
+  if constexpr (kEnd != LinearEnd::any)
+    return write_usual_output<kEnd>(a, tile, output, 0, sum, up_sum, residual);
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int n = tile.first_output + output;
   const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
