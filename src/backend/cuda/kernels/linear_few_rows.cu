@@ -10,6 +10,7 @@
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/linear_weight_reader.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -61,18 +62,20 @@ __device__ __forceinline__ void copy_slices(const FewRowsArguments& a, const Sli
   __syncwarp();
 }
 
-template <DType kType, int kRows, int kHalves, int kDepth, bool kPlaces>
+/// kEnd: any, or usual_end().
+template <DType kType, int kRows, int kHalves, int kDepth, bool kPlaces, LinearEnd kEnd>
 __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_constant__ FewRowsArguments a) {
   using S = Shape<kRows, kHalves, kDepth>;
   constexpr int kStages = S::kStages;
   extern __shared__ uint4 shared[];
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
-  const bool gated = linear.epilogue.gated;
+  constexpr bool kIsUsual = kEnd != LinearEnd::any;
+  constexpr TileOrder kOrder = kPlaces ? TileOrder::heads : kIsUsual ? TileOrder::one_part : TileOrder::parts;
+  const bool gated = is_gated<kEnd>(linear.epilogue);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const Slice slice = slice_of(linear.in, warp);
-  const int64_t begin = int64_t{slice.begin} * kStep + lane % 4 * 8;  // this lane's first value of each row
   const int tile_outputs = (!kPlaces && gated ? kHalves / 2 : kHalves) * kPieceRows;
   const int first_tile = static_cast<int>(blockIdx.x);
   const int tiles = skinny.first_tile[linear.part_count];
@@ -84,49 +87,12 @@ __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_cons
   const uint32_t loaded = ring + loaded_place(lane);
   auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
   char* const rows = dynamic + S::kFixedBytes;
-  const uint64_t policy = weights_policy(true);
-  const char* weights[kHalves];  // this lane's first values of the tile that is being read
-  const auto aim = [&](int tile_number) {
-    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
-    if constexpr (kPlaces) {
-      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
-#pragma unroll
-      for (int h = 0; h < kHalves; ++h) {
-        const int64_t output =
-            head.first + head.value(h * kPieceRows + lane / 4, tile_outputs, a.heads.pairs);
-        weights[h] =
-            static_cast<const char*>(linear.parts[tile.part].weight) + (output * linear.in + begin) * 2;
-      }
-    } else {
-#pragma unroll
-      for (int h = 0; h < kHalves; ++h) weights[h] = weights_of_half(skinny, tile, h, begin);
-    }
-  };
-  int reading_tile = slice.steps > 0 ? first_tile : tiles;
-  int reading_step = 0;
-  /// Asks for the weights of the next step, if there is one.
-  const auto read_weights = [&](int stage) {
-    if (reading_tile < tiles) {
-      const uint32_t to = copied + static_cast<uint32_t>(stage * S::kStageBytes);
-      const int64_t offset = int64_t{reading_step} * (kStep * 2);
-      const int bytes = begin + int64_t{reading_step} * kStep < linear.in ? 16 : 0;
-#pragma unroll
-      for (int h = 0; h < kHalves; ++h)
-        copy_weights(to + static_cast<uint32_t>(h * kPieceBytes), weights[h] + offset, bytes, policy);
-      if (++reading_step == slice.steps) {
-        reading_step = 0;
-        reading_tile += stride;
-        if (reading_tile < tiles) aim(reading_tile);
-      }
-    }
-    commit_copies();
-  };
-
-  begin_next_kernel();
   // Nobody writes weights: the first are on their way before the inputs are there.
-  if (slice.steps > 0) aim(first_tile);
+  WeightReader<kHalves, kOrder, kEnd> weights(skinny, a.heads, slice,
+                                              {tile_outputs, first_tile, tiles, stride}, copied);
+  begin_next_kernel();
 #pragma unroll 1
-  for (int stage = 0; stage < kStages - 1; ++stage) read_weights(stage);
+  for (int stage = 0; stage < kStages - 1; ++stage) weights.read(stage);
   wait_for_inputs();
   copy_slices<kRows>(a, slice, rows);
 
@@ -141,7 +107,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_cons
     for (int step = 0; step < slice.steps; ++step) {
       wait_for_copies<kStages - 2>();
       __syncwarp();  // the copies of all lanes are there; the stage before is read
-      read_weights(stage == 0 ? kStages - 1 : stage - 1);
+      weights.read(stage == 0 ? kStages - 1 : stage - 1);
       const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
       const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
       const uint4 low = load_piece(from);
@@ -164,19 +130,26 @@ __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_cons
     const int output = static_cast<int>(threadIdx.x) % tile_outputs;
     const int row = static_cast<int>(threadIdx.x) / tile_outputs;
     const float row_scale =
-        linear.row_scales == nullptr || row >= linear.rows ? 1.0F : linear.row_scales[row];
-    const Tile tile = tile_at(skinny, tile_number, tile_outputs);
+        kIsUsual || linear.row_scales == nullptr || row >= linear.rows ? 1.0F : linear.row_scales[row];
     const auto total = [&](int half) {
       return sum_of_slices(set + (output + half * kPieceRows) * kRows + min(row, kRows - 1), S::kPartials);
     };
     if constexpr (kPlaces) {
-      const TileOfHead head = tile_of_head(a.heads, tile, tile_outputs);
+      const TileOfHead head = tile_of_head<kEnd>(skinny, a.heads, tile_number, tile_outputs);
       const int n = head.first + head.value(output, tile_outputs, a.heads.pairs);
-      const float y = biased(total(0), row_scale, linear.parts[tile.part].bias, n);
+      const float y = kIsUsual ? total(0) : biased(total(0), row_scale, linear.parts[head.part].bias, n);
       place_output(a.heads, head, output, tile_outputs, y, row);
     } else {
+      const Tile tile = tile_in_order<kOrder>(skinny, tile_number, tile_outputs);
       if (row >= linear.rows || tile.first_output + output >= linear.parts[tile.part].outputs) continue;
-      write_output(skinny, tile, output, row, row_scale, total(0), gated ? total(1) : 0);
+      if constexpr (kIsUsual) {
+        const float* const residual = kEnd == LinearEnd::plain ? linear.epilogue.residual : nullptr;
+        const int64_t at = row * int64_t{linear.parts[0].outputs} + tile.first_output + output;
+        write_usual_output<kEnd>(skinny, tile, output, row, total(0), gated ? total(1) : 0,
+                                 residual == nullptr ? 0 : residual[at]);
+      } else {
+        write_output(skinny, tile, output, row, row_scale, total(0), gated ? total(1) : 0);
+      }
     }
   }
 }
@@ -186,10 +159,26 @@ int bytes_of(int64_t in) {
   return Shape<kRows, kHalves, kDepth>::kFixedBytes + kRows * stride_of(in);
 }
 
+template <DType kType, int kRows, int kHalves, int kDepth, LinearEnd kEnd>
+auto kernel_for(const FewRowsArguments& arguments) {
+  if constexpr (kEnd != LinearEnd::gated_silu) {
+    if (arguments.heads.heads > 0) return linear_few_rows<kType, kRows, kHalves, kDepth, true, kEnd>;
+  }
+  return linear_few_rows<kType, kRows, kHalves, kDepth, false, kEnd>;
+}
+
 template <DType kType, int kRows, int kHalves, int kDepth>
 void launch(const Gpu& gpu, const FewRowsArguments& arguments) {
-  auto kernel = linear_few_rows<kType, kRows, kHalves, kDepth, false>;
-  if (arguments.heads.heads > 0) kernel = linear_few_rows<kType, kRows, kHalves, kDepth, true>;
+  auto kernel = kernel_for<kType, kRows, kHalves, kDepth, LinearEnd::any>(arguments);
+  if constexpr (kType == DType::bf16) {
+    const LinearEnd end = usual_end(arguments.skinny.linear, arguments.heads);
+    if (end == LinearEnd::plain)
+      kernel = kernel_for<kType, kRows, kHalves, kDepth, LinearEnd::plain>(arguments);
+    if constexpr (kHalves == 2) {
+      if (end == LinearEnd::gated_silu)
+        kernel = kernel_for<kType, kRows, kHalves, kDepth, LinearEnd::gated_silu>(arguments);
+    }
+  }
   const int blocks = gpu.multiprocessors;
   const int tiles = arguments.skinny.first_tile[arguments.skinny.linear.part_count];
   const int bytes = bytes_of<kRows, kHalves, kDepth>(arguments.skinny.linear.in);
