@@ -209,6 +209,7 @@ __global__ void __launch_bounds__(kOneRowThreads, kDeep ? 1 : kOneRowBlocks)
       residual = linear.epilogue.residual[n];
   };
   float row_scale = 1;
+  // The kernel's parameters come from memory, too: those that the end of a tile needs, by now.
   if constexpr (kIsUsual && !kOfHeads)
     asm volatile("" ::"l"(linear.parts[0].out), "l"(linear.epilogue.residual));
   RowPreparation preparation = a.row;
