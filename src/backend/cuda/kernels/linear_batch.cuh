@@ -5,6 +5,7 @@
 #include <cuda.h>
 
 #include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/linear_usual.cuh"
 #include "backend/cuda/kernels/warpgroup_mma.cuh"
 
 namespace ingot::cuda {
@@ -22,7 +23,7 @@ struct BatchHeights {
   int stages;
 };
 
-using BatchEnd = LinearEnd;
+using BatchEnd = LinearEnd;  // the usual ones have kernels of their own
 
 struct BatchArguments {
   CUtensorMap x;

@@ -16,7 +16,12 @@
 //
 // What is usual (linear_usual.cuh, bf16, RMS norms, heads rotated half against half) has kernels of its own
 // with nothing else in them. Measured in chains of a layer's linears on an H200, with a fifth to a half of
-// the instructions: Llama-3.2-1B 34.9 -> 32.1 us, 8B 106.9 -> 102.1, Qwen3-0.6B 15.6 -> 14.9.
+// the instructions: Llama-3.2-1B 34.5 -> 31.8 us, 8B 106.8 -> 101.9, Qwen3-0.6B 15.7 -> 14.9.
+//
+// What lost in the same chains: warps that do not wait for each other at the end of a tile, and three blocks
+// on a multiprocessor (15 to 45 % more time); copies that displace as others do, or do not have their whole
+// lines fetched (8B: 23 %); half a ring before the row is asked for (4 %). No difference: copies of 128 bytes
+// of four rows in place of 64 of eight, neighbouring tiles for a block.
 #pragma once
 
 #include <type_traits>
