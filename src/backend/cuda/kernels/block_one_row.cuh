@@ -18,16 +18,12 @@ struct OneRowChunk {
   const float2* sums;
 };
 
-/// Bytes of zeros in shared memory, for lanes that have nothing to multiply.
-inline constexpr int kZeroBytes = 256;
-
 /// What is added to a lane's sums of two rows for a chunk, or for a batch of kBatch chunks. kOwner: which of
 /// the four lanes of a row has its sums. This one is for formats with no better way yet (q6_k), by their
 /// columns.
 template <class Blocks>
 struct OneRowBlocks {
   static constexpr int kOwner = 0;
-  static constexpr int kBatch = 1;
 
   /// The first of a lane's two rows of a tile; the other is the eighth after it.
   static __device__ int row_of_lane(int lane) { return lane / 4; }
@@ -68,7 +64,6 @@ struct OneRowBlocks<BlocksOf32<Codes>> {
   static constexpr int kGroups = Codes::kChunkGroups;
   static constexpr int kLanes = kGroups / 2;  // of the four, that have sums to scale
   static constexpr int kOwner = kLanes - 1;
-  static constexpr int kBatch = 1;
 
   static __device__ int row_of_lane(int lane) { return lane / 4; }
   static __device__ void put(float2* scales, float2* /*sums*/, int group, float scale, float /*sum*/) {
@@ -113,19 +108,14 @@ struct OneRowBlocks<BlocksOf32<Codes>> {
   }
 };
 
-/// Up to four chunks of a row are multiplied before their sums are scaled. Columns 2c and 2c + 1 are chunk
-/// c's, so that the lane `c` of a row has all sums of that chunk and scales them, one group after the other;
-/// no other lane has a part in it. A column is zero wherever it is not of the chunk and the group that the
-/// instruction multiplies: its sums go on from one instruction to the next.
+/// The groups' products as above, two of them of the same 32 bytes of codes.
 template <>
 struct OneRowBlocks<BlocksOfQ4_K> {
   using Blocks = BlocksOfQ4_K;
-  static constexpr int kOwner = 0;
-  static constexpr int kBatch = 4;
+  static constexpr int kOwner = 3;
 
-  /// Pieces of 144 bytes: lanes that read 16 bytes at once have rows that are four apart, in banks of their
-  /// own.
-  static __device__ int row_of_lane(int lane) { return lane / 8 + lane / 4 % 2 * 4; }
+  /// Lanes that read 8 bytes at once have rows that are two apart, in banks of their own.
+  static __device__ int row_of_lane(int lane) { return lane / 4 % 4 * 2 + lane / 16; }
 
   /// Of odd groups the codes stay in the upper halves of their bytes, times 16; a power of two changes no
   /// bits. Sums are split into the halves that tf32 has enough bits for.
@@ -136,96 +126,58 @@ struct OneRowBlocks<BlocksOfQ4_K> {
     sums[group] = {upper, Blocks::upper_half(sum - upper)};
   }
 
-  uint4 head[2];    // of this lane's chunk, of both rows
-  int4 dots[2][2];  // groups 4 i + j and 4 i + j + 2 of both rows
-
-  __device__ void begin() {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) dots[i][0] = dots[i][1] = {};
-  }
-  /// Chunk number `c` of the batch. `row`: its piece of the lane's first row; `values`: the chunk's.
-  __device__ void multiply(int c, const unsigned char* row, const int8_t* values, const uint4* zeros) {
+  static __device__ void add(const RowPieces& of, const OneRowChunk& x, float (&sums)[2]) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const int part = lane % 4;
-    const unsigned char* const row_8 = row + kWarpRows / 2 * Blocks::kChunkBytes;
-    if (part == c) {
-      head[0] = *reinterpret_cast<const uint4*>(row);
-      head[1] = *reinterpret_cast<const uint4*>(row_8);
-    }
-    // Lanes have 16 bytes of codes: parts 0 and 1 of groups 4 i and 4 i + 1, the others of the next two.
-    const int column = lane / 4;
-    const bool is_own = column / 2 == c && column % 2 == part / 2;
-    const auto* const b =
-        is_own ? reinterpret_cast<const uint4*>(values + column % 2 * 64 + part % 2 * 16) : zeros;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const uint4 both = *reinterpret_cast<const uint4*>(row + 16 + part * 16 + i * 64);
-      const uint4 both_8 = *reinterpret_cast<const uint4*>(row_8 + 16 + part * 16 + i * 64);
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const unsigned mask = j == 0 ? 0x0f0f0f0fU : 0xf0f0f0f0U;
-        const uint4 x = b[i * 8 + j * 2];
-        dots[i][j] = multiply_u8({{both.x & mask, both_8.x & mask, both.y & mask, both_8.y & mask}}, x.x, x.y,
-                                 dots[i][j]);
-        dots[i][j] = multiply_u8({{both.z & mask, both_8.z & mask, both.w & mask, both_8.w & mask}}, x.z, x.w,
-                                 dots[i][j]);
-      }
-    }
-  }
-  /// Adds the batch's `count` chunks of the row, one after the other. `x`: the first; the next lies kGroups
-  /// scales on. All four lanes of a row have its sums.
-  __device__ void add(int count, const OneRowChunk& x, float (&sums)[2]) const {
-    const int part = static_cast<int>(threadIdx.x) % 4;
-    const auto* const scales =
-        reinterpret_cast<const float4*>(x.scales + min(part, count - 1) * Blocks::kChunkGroups);
-    const float4 first = scales[0];
-    const float4 second = scales[1];
-    const float of_group[8] = {first.x, first.y, first.z, first.w, second.x, second.y, second.z, second.w};
-    float block[2] = {};
-    Q4_KScales words[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      words[i] = unpack_q4_k_scales(head[i].y, head[i].z, head[i].w);
-#pragma unroll
-      for (int group = 0; group < 8; ++group) {
-        const int4& own = dots[group / 4][group % 2];
-        const int dot = i == 0 ? (group % 4 < 2 ? own.x : own.y) : (group % 4 < 2 ? own.z : own.w);
-        const int scale = Blocks::byte_of(words[i].scales[group / 4], group % 4);
-        block[i] = __fmaf_rn(static_cast<float>(dot * scale), of_group[group], block[i]);
-      }
-    }
-
-    // The minimums' products, chunk by chunk by all lanes.
-    float shift[2] = {};
-#pragma unroll
-    for (int c = 0; c < kBatch; ++c) {
-      if (c >= count) break;
-      const auto min_of = [&](int i, int half) {
-        const unsigned word = __shfl_sync(0xffffffffU, words[i].mins[half], c, 4);
-        return static_cast<float>(
-            static_cast<int>(pick_bytes(word, 0, 0x4440U + static_cast<unsigned>(part))));
-      };
-      const Rows8 rows = {{min_of(0, 0), min_of(1, 0), min_of(0, 1), min_of(1, 1)}};
-      const float2 b0 = x.sums[c * Blocks::kChunkGroups + part];
-      const float2 b1 = x.sums[c * Blocks::kChunkGroups + part + 4];
-      float4 products = multiply_tf32(rows, b0.y, b1.y, {});
-      products = multiply_tf32(rows, b0.x, b1.x, products);
-      if (part == c) {
-        shift[0] = products.x;
-        shift[1] = products.z;
-      }
-    }
-    const float2 of_block[2] = {__half22float2(*reinterpret_cast<const __half2*>(&head[0].x)),
-                                __half22float2(*reinterpret_cast<const __half2*>(&head[1].x))};
-#pragma unroll
-    for (int c = 0; c < kBatch; ++c) {
-      if (c >= count) break;
+    const auto* const codes = reinterpret_cast<const uint2*>(of.row.words + 4) + part;
+    const auto* const codes_8 = reinterpret_cast<const uint2*>(of.row_8.words + 4) + part;
+    const uint2 b = reinterpret_cast<const uint2*>(x.values)[lane];  // a group's in each column
+    int4 own = {};
+#pragma unroll 2  // more would take registers that there are not
+    for (int pair = 0; pair < 4; ++pair) {
+      const uint2 both = codes[4 * pair];
+      const uint2 both_8 = codes_8[4 * pair];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const float sum = __fmaf_rn(of_block[i].x, block[i], __fmaf_rn(-of_block[i].y, shift[i], sums[i]));
-        sums[i] = __shfl_sync(0xffffffffU, sum, c, 4);
+        const unsigned mask = i == 0 ? 0x0f0f0f0fU : 0xf0f0f0f0U;
+        const Rows32 rows = {{both.x & mask, both_8.x & mask, both.y & mask, both_8.y & mask}};
+        take_own(2 * pair + i, multiply_u8(rows, b.x, b.y, {}), own);
       }
     }
+    const uint4 heads[2] = {*reinterpret_cast<const uint4*>(of.row.words),
+                            *reinterpret_cast<const uint4*>(of.row_8.words)};
+    const float2 b0 = x.sums[part];
+    const float2 b1 = x.sums[part + 4];
+    // The lane's two groups of both rows, then one lane after the other.
+    const float2 of_group = reinterpret_cast<const float2*>(x.scales)[part];
+    const Q4_KScales words[2] = {unpack_q4_k_scales(heads[0].y, heads[0].z, heads[0].w),
+                                 unpack_q4_k_scales(heads[1].y, heads[1].z, heads[1].w)};
+    float dots[2][2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const unsigned scales = (part < 2 ? words[i].scales[0] : words[i].scales[1]) >> (part % 2 * 16);
+      dots[i][0] = static_cast<float>((i == 0 ? own.x : own.z) * Blocks::byte_of(scales, 0));
+      dots[i][1] = static_cast<float>((i == 0 ? own.y : own.w) * Blocks::byte_of(scales, 1));
+    }
+    float block[2] = {};
+#pragma unroll
+    for (int turn = 0; turn < 4; ++turn) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (turn > 0) block[i] = __shfl_up_sync(0xffffffffU, block[i], 1, 4);
+        block[i] = __fmaf_rn(dots[i][1], of_group.y, __fmaf_rn(dots[i][0], of_group.x, block[i]));
+      }
+    }
+    const auto min_of = [&](int i, int half) {
+      return static_cast<float>(Blocks::byte_of(words[i].mins[half], part));
+    };
+    const Rows8 mins = {{min_of(0, 0), min_of(1, 0), min_of(0, 1), min_of(1, 1)}};
+    float4 shift = multiply_tf32(mins, b0.y, b1.y, {});
+    shift = multiply_tf32(mins, b0.x, b1.x, shift);
+    const float2 of_block = __half22float2(*reinterpret_cast<const __half2*>(&heads[0].x));
+    const float2 of_block_8 = __half22float2(*reinterpret_cast<const __half2*>(&heads[1].x));
+    sums[0] = __fmaf_rn(of_block.x, block[0], __fmul_rn(-of_block.y, shift.x));
+    sums[1] = __fmaf_rn(of_block_8.x, block[1], __fmul_rn(-of_block_8.y, shift.z));
   }
 };
 

@@ -5,9 +5,13 @@
 
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.cuh"
+#include "backend/cuda/kernels/linear_usual.cuh"
 
 namespace ingot::cuda {
 namespace {
+
+/// Stages that are asked for before the row.
+constexpr int kEarly = 1;
 
 /// Calls f<Blocks>() for a type.
 template <class F>
@@ -31,38 +35,32 @@ int64_t row_bytes_of(int64_t in) {
   return in / Blocks::Block::kElements * static_cast<int64_t>(sizeof(typename Blocks::Block));
 }
 
-template <class Blocks, int kRing>
-bool fits(const Gpu& gpu, int64_t in) {
+/// How rows go through shared memory; a ring of less than two stages where they do not fit.
+template <class Blocks>
+RowStages stages_that_fit(const Gpu& gpu, int64_t in) {
   constexpr int kOwnBytes = 4 << 10;  // what the kernel has beside, and CUDA takes
-  return BlockRowShape<Blocks, kRing>::bytes(in) + kOwnBytes <= gpu.shared_bytes_per_block;
-}
-/// Calls f<kRing>() with the ring that leaves room for a row of so many values, if there is one. Rows of q4_k
-/// take most; the longest of models (28,672) fit beside a shorter ring only.
-template <class Blocks, class F>
-bool with_ring_for(const Gpu& gpu, int64_t in, const F& f) {
-  constexpr int kRing = ring_of_block_row<Blocks>();
-  if (fits<Blocks, kRing>(gpu, in)) {
-    f.template operator()<kRing>();
-    return true;
-  }
-  if constexpr (Blocks::kNeedsSums) {
-    if (fits<Blocks, kRing - 1>(gpu, in)) {
-      f.template operator()<kRing - 1>();
-      return true;
-    }
-  }
-  return false;
+  RowStages stages = stages_of_rows<Blocks>(in);
+  const int rest =
+      gpu.shared_bytes_per_block - kOwnBytes - partial_bytes(stages) - BlockRow<Blocks>::bytes(stages);
+  stages.ring = std::clamp(rest / stages.stage_bytes(), 0, kMostRing);
+  stages.early = std::min(kEarly, stages.ring);
+  return stages;
 }
 
-template <class Blocks, int kRing>
-void launch(const Gpu& gpu, const BlockRowArguments& arguments, int tiles) {
-  const auto kernel = arguments.heads.heads > 0 ? multiply_block_row<Blocks, true, kRing>
-                                                : multiply_block_row<Blocks, false, kRing>;
-  const int bytes = BlockRowShape<Blocks, kRing>::bytes(arguments.skinny.linear.in);
-  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
-  launch_overlapped<BlockRowArguments>(
-      gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
+template <class Blocks>
+auto kernel_for(const BlockRowArguments& arguments) {
+  const RowNorm norm = row_norm_of(arguments.row);
+  if (arguments.heads.heads > 0)
+    return norm == RowNorm::rms ? multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::heads>
+                                : multiply_block_row<Blocks, RowNorm::any, BlockRowEnd::heads>;
+  const LinearEnd end = end_of(arguments.skinny.linear);
+  if (end == LinearEnd::plain && norm == RowNorm::none)
+    return multiply_block_row<Blocks, RowNorm::none, BlockRowEnd::plain>;
+  if (end == LinearEnd::plain && norm == RowNorm::rms)
+    return multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::plain>;
+  if (end == LinearEnd::gated_silu && norm == RowNorm::rms)
+    return multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::gated_silu>;
+  return multiply_block_row<Blocks, RowNorm::any, BlockRowEnd::any>;
 }
 
 template <class Blocks>
@@ -71,19 +69,25 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
   const int tiles = count_tiles(arguments.skinny, kWarpRows);
   if (tiles == 0) return;
   arguments.row_bytes = static_cast<int>(row_bytes_of<Blocks>(linear.in));
-  arguments.chunks = BlockRow<Blocks>::chunks(linear.in);
+  RowStages& stages = arguments.stages = stages_that_fit<Blocks>(gpu, linear.in);
   for (int i = 0; i < linear.part_count; ++i)
     arguments.slice_bits[i] = std::countr_zero(
-        static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), arguments.chunks)));
-  with_ring_for<Blocks>(gpu, linear.in, [&]<int kRing>() { launch<Blocks, kRing>(gpu, arguments, tiles); });
+        static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), stages.chunks)));
+  const auto kernel = kernel_for<Blocks>(arguments);
+  const int bytes =
+      stages.ring * stages.stage_bytes() + partial_bytes(stages) + BlockRow<Blocks>::bytes(stages);
+  static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
+  launch_overlapped<BlockRowArguments>(
+      gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
 }
 
 }  // namespace
 
 bool has_block_row(const Gpu& gpu, DType dtype, int64_t in) {
-  if (!has_block_product(dtype) || in == 0) return false;
+  if (gpu.compute_capability < 90 || !has_block_product(dtype) || in == 0) return false;
   return with_blocks_of(dtype, [&]<class Blocks>() {
-    return row_bytes_of<Blocks>(in) % 16 == 0 && with_ring_for<Blocks>(gpu, in, [&]<int kRing>() {});
+    return row_bytes_of<Blocks>(in) % 16 == 0 && stages_that_fit<Blocks>(gpu, in).ring >= 2;
   });
 }
 
@@ -94,7 +98,7 @@ bool places_heads_of_block_row(const LinearHeads& heads) {
 
 void run_block_row(const Gpu& gpu, const SkinnyLinear& linear, const RowPreparation& row,
                    const LinearHeads& heads) {
-  BlockRowArguments arguments{.skinny = {.linear = linear}, .row = row, .heads = heads};
+  BlockRowArguments arguments{.skinny = {.linear = linear}, .row = row, .heads = heads, .stages = {}};
   with_blocks_of(linear.dtype, [&]<class Blocks>() { run<Blocks>(gpu, arguments); });
 }
 

@@ -1,10 +1,11 @@
 // The kernel of linears of one row with weights in blocks.
 //
 // Each block of threads has a run of tiles of 16 outputs, or of 16 pairs of gated ones, one block a
-// multiprocessor. A row's sum is cut into slices as block_layout.h says; as many warps as a tile has slices
-// are a team, and teams take the run's tiles in turn. Weights come through a ring of shared memory that
-// belongs to the warp and reaches across tiles. The whole row lies in shared memory, where the block has
-// normalised and rounded it itself.
+// multiprocessor. An item is the 16 weight rows of a tile, or of a factor of it. All warps multiply an item
+// at once, a chunk each, and bring a row of it each (block_row_stage.cuh): what a ring of shared memory holds
+// is multiplied as soon as it is there, whatever tile it is of. The sums of a tile's chunks are then added up
+// by one warp, in the order that block_layout.cuh says. The whole row lies in shared memory, where the block
+// has normalised and rounded it itself.
 #pragma once
 
 #include "backend/cuda/kernels/block_row.h"
@@ -15,278 +16,318 @@
 
 namespace ingot::cuda {
 
-inline constexpr int kBlockRowThreads = kMostWarps * kWarp;
-static_assert(kBlockRowThreads == kRowThreads);
+/// Warps that copy beside those that multiply: the copy engine takes from a warp what its lanes ask for one
+/// after the other.
+inline constexpr int kCopyWarps = 4;
+inline constexpr int kCopiedRows = kWarpRows / kCopyWarps;  // of each item, by each of them
+inline constexpr int kBlockRowThreads = (kRowWarps + kCopyWarps) * kWarp;
+/// Stages that are multiplied before their sums are added up.
+inline constexpr int kBatchStages = 4;
+inline constexpr int kMostRing = 8;
 
 struct BlockRowArguments {
   SkinnyArguments skinny;  // tiles of kWarpRows outputs or pairs
   RowPreparation row;
   LinearHeads heads;  // of kernels that place them
-  int row_bytes = 0;  // of the weights
-  int chunks = 0;
+  RowStages stages;
+  int row_bytes = 0;                      // of the weights
   int slice_bits[kMostLinearParts] = {};  // of each part: its slices are that power of two
 };
 
-/// Chunks of a warp's ring.
-template <class Blocks>
-constexpr int ring_of_block_row() {
-  constexpr int kMostRingBytes = 184 << 10;
-  constexpr int kMostChunks = kMostRingBytes / (kMostWarps * RowChunk<Blocks>::kBytes);
-  return kMostChunks < 5 ? kMostChunks : 5;
-}
-
-/// Shared memory: the rings of kRing chunks, the partial sums of two tiles in turn, the row.
-template <class Blocks, int kRing>
-struct BlockRowShape {
-  static_assert(kRing >= 2);
-  static constexpr int kRingBytes = kMostWarps * kRing * RowChunk<Blocks>::kBytes;
-  static constexpr int kPartials = 2 * kWarpRows;  // of a warp
-  static constexpr int kFixedBytes = kRingBytes + 2 * kMostWarps * kPartials * 4;
-  static int bytes(int64_t in) { return kFixedBytes + BlockRow<Blocks>::bytes(in); }
-};
-
-/// The run of tiles of this block that are of a part.
+/// The tiles of this block.
 struct TileRun {
   int begin;
   int end;
 };
-__device__ inline TileRun run_of_part(const SkinnyArguments& a, int part) {
+__device__ inline TileRun tile_run(const SkinnyArguments& a) {
   const auto tiles = static_cast<unsigned>(a.first_tile[a.linear.part_count]);
-  const auto begin = static_cast<int>(tiles * blockIdx.x / gridDim.x);
-  const auto end = static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x);
-  return {max(begin, a.first_tile[part]), min(end, a.first_tile[part + 1])};
+  return {static_cast<int>(tiles * blockIdx.x / gridDim.x),
+          static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x)};
 }
 
-/// A warp's chunks of weights in the order in which it multiplies them.
+#if __CUDA_ARCH__ >= 900
+/// Begins to copy some rows of a stage of the block's run, of as many items as there are: `first_row` and
+/// those after it, one for each of kCopiedRows lanes. By one warp.
 template <class Blocks, bool kPlaces>
-class ChunkWalk {
- public:
-  __device__ explicit ChunkWalk(const BlockRowArguments& a) : a_(a) { enter(0); }
-  /// Begins to copy the next chunk, if there is one.
-  __device__ void read(unsigned char* stage) {
-    if (left_ > 0) {
-      if constexpr (RowPieceShape<Blocks>::kShift == 0) {
-        copies_.begin(from_, stage);
-      } else {
-        copies_.begin(reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(from_) & ~uintptr_t{15}),
-                      stage);
-      }
-      from_ += Blocks::kChunkBytes;
-      if (--left_ == 0) next_rows();
-    }
-    commit_copies();
-  }
-
- private:
-  __device__ void enter(int part) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    for (part_ = part; part_ < a_.skinny.linear.part_count; ++part_) {
-      const int bits = a_.slice_bits[part_];
-      const TileRun run = run_of_part(a_.skinny, part_);
-      number_ = run.begin + (warp >> bits);
-      end_ = run.end;
-      if (number_ < end_) return aim();
-    }
-  }
-  __device__ void next_rows() {
-    if (a_.skinny.linear.epilogue.gated && !is_up_) {
-      is_up_ = true;
-    } else {
-      is_up_ = false;
-      number_ += kMostWarps >> a_.slice_bits[part_];
-      if (number_ >= end_) return enter(part_ + 1);
-    }
-    aim();
-  }
-  __device__ void aim() {
-    const SkinnyPart& part = a_.skinny.linear.parts[part_];
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    const int bits = a_.slice_bits[part_];
-    const int slice = warp & ((1 << bits) - 1);
-    const int first_chunk = a_.chunks * slice >> bits;
-    left_ = (a_.chunks * (slice + 1) >> bits) - first_chunk;
-    const int output = (number_ - a_.skinny.first_tile[part_]) * kWarpRows;
-    const int rows = min(kWarpRows, part.outputs - output);
-    int64_t first = output;
-    int apart = 0;
+__device__ void begin_rows(const BlockRowArguments& a, const TileRun& run, int double_halves, int stage,
+                           int first_row, unsigned char* to, PhaseBarrier* full) {
+  const RowStages& s = a.stages;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int own_row = first_row + lane % kCopiedRows;
+  const int first_item = s.pieces == 1 ? stage * s.units : stage / s.pieces;
+  const int first_chunk = s.pieces == 1 ? 0 : (stage - first_item * s.pieces) * s.piece_chunks;
+  const int items = min(s.units, ((run.end - run.begin) << double_halves) - first_item);
+  const int bytes = min(s.piece_chunks, s.chunks - first_chunk) * Blocks::kChunkBytes;
+  if (lane == 0) arrive_expecting(full, items * kCopiedRows * bytes);
+  __syncwarp();
+  to += own_row * s.pitch;
+#pragma unroll 1
+  for (int item = first_item; item < first_item + items; ++item, to += kWarpRows * s.pitch) {
+    const Tile tile = tile_at(a.skinny, run.begin + (item >> double_halves), kWarpRows);
+    const SkinnyPart& part = a.skinny.linear.parts[tile.part];
+    // The last row stands in for those beyond it.
+    int row = min(tile.first_output + own_row, part.outputs - 1);
     if constexpr (kPlaces) {
-      const TileOfHead head = tile_of_head(a_.heads, {part_, output}, kWarpRows);
-      if (head.is_halves) {
-        first = head.first + head.own * (kWarpRows / 2);
-        apart = static_cast<int>(a_.heads.pairs - kWarpRows / 2) * a_.row_bytes;
-      }
+      const TileOfHead head = tile_of_head(a.heads, tile, kWarpRows);
+      row = head.first + head.value(own_row, kWarpRows, a.heads.pairs);
     }
-    from_ = static_cast<const char*>(is_up_ ? part.up : part.weight) + first * a_.row_bytes +
-            first_chunk * Blocks::kChunkBytes;
-    if (rows == rows_ && apart == apart_) return;
-    rows_ = rows;
-    apart_ = apart;
-    copies_.aim(a_.row_bytes, rows, apart);
+    const auto* const weights = static_cast<const char*>((item & double_halves) != 0 ? part.up : part.weight);
+    if (lane < kCopiedRows)
+      copy_bulk(to, weights + int64_t{row} * a.row_bytes + first_chunk * Blocks::kChunkBytes, bytes, full);
   }
-
-  const BlockRowArguments& a_;
-  RowChunk<Blocks> copies_;
-  const char* from_;  // the next chunk of the tile's first row
-  int left_ = 0;      // chunks of the tile
-  int rows_ = 0;      // that copies_ is aimed at
-  int apart_ = 0;
-  int part_;
-  int number_;  // of the tile
-  int end_;
-  bool is_up_ = false;  // the second factor's weights
-};
-
-/// A tile's sum of one output, of 2^kBits slices, in the order of run_block_product().
-template <int kBits>
-__device__ float sum_of_block_slices(const float* partials, int stride) {
-  constexpr int kSlices = 1 << kBits;
-  constexpr int kTogether = kSlices < kLastSlices ? 1 : kSlices / kLastSlices;
-  float slices[kSlices];
-#pragma unroll
-  for (int i = 0; i < kSlices; ++i) slices[i] = partials[i * stride];
-  float sum = 0;
-#pragma unroll
-  for (int next = 0; next < kSlices; next += kTogether) {
-    float slice = slices[next];
-#pragma unroll
-    for (int j = 1; j < kTogether; ++j) slice += slices[next + j];
-    sum = next == 0 ? slice : sum + slice;
-  }
-  return sum;
 }
-__device__ inline float sum_of_block_slices(const float* partials, int bits, int stride) {
-  switch (bits) {
-    case 0:
-      return sum_of_block_slices<0>(partials, stride);
-    case 1:
-      return sum_of_block_slices<1>(partials, stride);
-    case 2:
-      return sum_of_block_slices<2>(partials, stride);
-    case 3:
-      return sum_of_block_slices<3>(partials, stride);
-    default:
-      static_assert(kMostWarps == 1 << 4);
-      return sum_of_block_slices<4>(partials, stride);
+#endif
+
+/// Sums of slices number first, first + 1 and so on, of 2^bits.
+template <int kCount>
+__device__ inline void sum_slices(const float* partials, int chunks, int bits, int first,
+                                  float (&slices)[kCount]) {
+  int most = 0;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    slices[i] = 0;
+    most = max(most, (chunks * (first + i + 1) >> bits) - (chunks * (first + i) >> bits));
+  }
+#pragma unroll 2
+  for (int step = 0; step < most; ++step) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int chunk = (chunks * (first + i) >> bits) + step;
+      if (chunk < chunks * (first + i + 1) >> bits) slices[i] += partials[chunk];
+    }
   }
 }
 
-template <class Blocks, bool kPlaces, int kRing>
+/// An item's sum of one output from its chunks' sums, of 2^bits slices, in the order of run_block_product():
+/// of the four sums of slices that are added up last, a lane has two; lanes 16 apart have the same output.
+/// All lanes of a warp call it. `partials`: of 16, 8 or 4 chunks a multiple of 16 bytes.
+__device__ inline float sum_of_chunks(const float* partials, int chunks, int bits) {
+  static_assert(kLastSlices == 4 && kMostWarps == 16);
+  if (bits < 2) {
+    float slices[2];
+    sum_slices(partials, chunks, bits, 0, slices);
+    return bits == 0 ? slices[0] : slices[0] + slices[1];
+  }
+  const bool is_first = threadIdx.x % kWarp < kWarpRows;
+  float last[2];
+  if (is_short(chunks)) {
+    // Slices are runs of 1, 2 or 4.
+    partials += is_first ? 0 : chunks / 2;
+    const auto from_zero = [](float value) { return __fadd_rn(0.0F, value); };
+    if (chunks == 16) {
+      const auto* const fours = reinterpret_cast<const float4*>(partials);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float4 v = fours[i];
+        const float two = from_zero(v.x) + v.y;
+        last[i] = bits == 3 ? two + (from_zero(v.z) + v.w) : two + v.z + v.w;
+      }
+    } else if (chunks == 8) {
+      const float4 v = *reinterpret_cast<const float4*>(partials);
+      last[0] = from_zero(v.x) + v.y;
+      last[1] = from_zero(v.z) + v.w;
+    } else {
+      const float2 v = *reinterpret_cast<const float2*>(partials);
+      last[0] = from_zero(v.x);
+      last[1] = from_zero(v.y);
+    }
+  } else if (bits == 2) {
+    sum_slices(partials, chunks, bits, is_first ? 0 : 2, last);
+  } else if (bits == 3) {
+    float slices[4];
+    sum_slices(partials, chunks, bits, is_first ? 0 : 4, slices);
+    last[0] = slices[0] + slices[1];
+    last[1] = slices[2] + slices[3];
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < 2; ++i) {
+      float slices[4];
+      sum_slices(partials, chunks, bits, (is_first ? 0 : 8) + i * 4, slices);
+      last[0] = last[1];
+      last[1] = slices[0] + slices[1] + slices[2] + slices[3];
+    }
+  }
+  const float other[2] = {__shfl_xor_sync(0xffffffffU, last[0], kWarpRows),
+                          __shfl_xor_sync(0xffffffffU, last[1], kWarpRows)};
+  return is_first ? last[0] + last[1] + other[0] + other[1] : other[0] + other[1] + last[0] + last[1];
+}
+
+/// What follows the products.
+enum class BlockRowEnd : uint8_t { any, plain, gated_silu, heads };
+
+template <class Blocks, RowNorm kNorm, BlockRowEnd kEnd>
 __global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
-  using S = BlockRowShape<Blocks, kRing>;
-  using Chunk = RowChunk<Blocks>;
+#if __CUDA_ARCH__ >= 900
   using One = OneRowBlocks<Blocks>;
-  extern __shared__ uint4 shared[];
+  constexpr bool kPlaces = kEnd == BlockRowEnd::heads;
+  extern __shared__ __align__(128) unsigned char dynamic[];
   __shared__ RowPartials row_partials;
-  __shared__ uint4 zeros[kZeroBytes / sizeof(uint4)];
+  __shared__ PhaseBarrier full[kMostRing];   // a stage is there
+  __shared__ PhaseBarrier empty[kMostRing];  // nobody reads it any more
+  __shared__ PhaseBarrier row_read;
+  uint32_t full_at = shared_address(full);  // once
+  uint32_t empty_at = shared_address(empty);
+  asm volatile("" : "+r"(full_at), "+r"(empty_at));
+  const RowStages& s = a.stages;
   const SkinnyArguments& skinny = a.skinny;
   const SkinnyLinear& linear = skinny.linear;
-  const int halves = linear.epilogue.gated ? 2 : 1;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  auto* const dynamic = reinterpret_cast<unsigned char*>(shared);
-  unsigned char* const ring = dynamic + warp * kRing * Chunk::kBytes;
-  auto* const partials = reinterpret_cast<float*>(dynamic + S::kRingBytes);
-  const BlockRow<Blocks> row(dynamic + S::kFixedBytes, linear.in);
+  const TileRun run = tile_run(skinny);
 
   begin_next_kernel();
-  // Nobody writes weights: the first are on their way before the row is there.
-  ChunkWalk<Blocks, kPlaces> walk(a);
-#pragma unroll 1
-  for (int stage = 0; stage < kRing - 1; ++stage) walk.read(ring + stage * Chunk::kBytes);
-  if (threadIdx.x < kZeroBytes / sizeof(uint4)) zeros[threadIdx.x] = {};
-  prepare_block_row<Blocks>(a.row, row, row_partials);
-
+  const int stage_bytes = s.stage_bytes();
+  const int pitch = partial_pitch(s);
+  auto* const partials = reinterpret_cast<float*>(dynamic + s.ring * stage_bytes);
+  const BlockRow<Blocks> row(dynamic + s.ring * stage_bytes + partial_bytes(s), s);
+  const bool gated = kEnd == BlockRowEnd::gated_silu || (kEnd == BlockRowEnd::any && linear.epilogue.gated);
+  const int double_halves = gated ? 1 : 0;  // items of a tile: 2 to that power
+  const int unit = warp / s.piece_chunks;
+  const int own_chunk = warp - unit * s.piece_chunks;  // of each piece
   const int own_row = One::row_of_lane(lane);
-  int stage = 0;
-  /// Waits for the next chunk, and asks for the one that takes the place of the last. The chunk's place.
-  const auto next_chunk = [&] {
-    wait_for_copies<kRing - 2>();
-    __syncwarp();  // the copies of all lanes are there; the stage before is read
-    walk.read(ring + (stage == 0 ? kRing - 1 : stage - 1) * Chunk::kBytes);
-    const unsigned char* const place = ring + stage * Chunk::kBytes;
-    stage = stage + 1 == kRing ? 0 : stage + 1;
-    return place + own_row * RowPieceShape<Blocks>::kRowBytes;
+  const int items = (run.end - run.begin) << double_halves;
+  const int stages = s.pieces == 1 ? (items + s.units - 1) / s.units : items * s.pieces;
+  if (warp >= kRowWarps) {
+    int stage = 0;
+    const auto begin = [&](int slot) {
+      begin_rows<Blocks, kPlaces>(a, run, double_halves, stage++, (warp - kRowWarps) * kCopiedRows,
+                                  dynamic + slot * stage_bytes, full + slot);
+    };
+    if (warp == kRowWarps) {
+      if (lane < s.ring) {
+        begin_barrier(full + lane, kCopyWarps);
+        begin_barrier(empty + lane, kRowWarps);
+        if (lane == 0) begin_barrier(&row_read, 1);
+        fence_barriers();
+      }
+    }
+    wait_for_team(2, kCopyWarps * kWarp);
+    // Nobody writes weights: the first are on their way before the row is there. More would be ahead of the
+    // row where memory takes what is asked for: until it has been read, the next stage waits for one of those
+    // before.
+    while (stage < min(s.early, stages)) begin(stage);
+    __syncthreads();
+    while (stage < min(s.ring, stages)) {
+      while (!is_complete(&row_read, 0) && (stage < s.early || !is_complete(full + stage - s.early, 0))) {
+      }
+      begin(stage);
+    }
+    int slot = 0;
+    for (int phase = 0; stage < stages;) {
+      wait_for_phase(empty + slot, phase);
+      begin(slot);
+      if (++slot == s.ring) {
+        slot = 0;
+        phase ^= 1;
+      }
+    }
+    wait_for_inputs();
+    return;
+  }
+
+  const int at = own_chunk * Blocks::kChunkBytes;
+  const unsigned char* const own_stage = dynamic + (unit * kWarpRows + own_row) * s.pitch + at;
+  const bool has_chunks = unit < s.units && own_chunk < s.chunks;
+  const OwnChunks own{.first = own_chunk,
+                      .step = s.piece_chunks,
+                      .count = has_chunks ? (s.chunks - own_chunk + s.piece_chunks - 1) / s.piece_chunks : 0,
+                      .slot = warp * s.pieces};
+  __syncthreads();
+  prepare_chunks<Blocks, kNorm>(a.row, row, own, row_partials, [&] {
+    if (threadIdx.x == 0) arrive(&row_read);
+  });
+
+  // What is added at the end is on its way from the start.
+  const auto residual_of = [&](int tile_number) {
+    if (kEnd > BlockRowEnd::plain || linear.epilogue.residual == nullptr || tile_number >= run.end ||
+        lane >= kWarpRows)
+      return 0.0F;
+    const int output = tile_number * kWarpRows + lane;
+    return output < linear.parts[0].outputs ? linear.epilogue.residual[output] : 0.0F;
   };
-  int turn = 0;
+  int own_tile = run.begin + warp;  // that this warp finishes
+  float residual = residual_of(own_tile);
+
+  const int place_mask = s.partial_items - 1;
+  int slot = 0;
+  int phase = 0;
+  int item = s.pieces == 1 ? unit : 0;  // of this warp, of the stage
+  int piece = 0;
 #pragma unroll 1
-  for (int part = 0; part < linear.part_count; ++part) {
-    const int bits = a.slice_bits[part];
-    const int slices = 1 << bits;
-    const int team = warp >> bits;
-    const int slice = warp & (slices - 1);
-    const int first_chunk = a.chunks * slice >> bits;
-    const int last_chunk = a.chunks * (slice + 1) >> bits;
-    const TileRun run = run_of_part(skinny, part);
-    if (part > 0) __syncthreads();  // other teams than before
+  for (int first = 0; first < stages; first += kBatchStages) {
+    const int count = min(kBatchStages, stages - first);
 #pragma unroll 1
-    for (int tile = run.begin + team; tile < run.end; tile += kMostWarps >> bits, turn ^= 1) {
-      const int output = (tile - skinny.first_tile[part]) * kWarpRows;
-      // What is added at the end is on its way from the start.
-      float residual = 0;
-      if (linear.epilogue.residual != nullptr && slice == 0 && lane < kWarpRows &&
-          output + lane < linear.parts[part].outputs)
-        residual = linear.epilogue.residual[output + lane];
-      // Two sets of partial sums in turn: nobody writes one before the whole team has passed the barrier
-      // after those who read it.
-      float* const set = partials + turn * (kMostWarps * S::kPartials);
-#pragma unroll 1
-      for (int half = 0; half < halves; ++half) {
+    for (int c = 0; c < count; ++c) {
+      wait_barrier(full_at + slot * 8, phase);
+      if (piece < own.count && item < items) {
+        const unsigned char* const rows = own_stage + slot * stage_bytes;
+        const int shift = Blocks::kChunkBytes % 4 == 0 ? 0 : at & 3;
+        const auto* const words = reinterpret_cast<const unsigned*>(rows - shift);
+        const auto* const words_8 = words + kWarpRows / 2 * s.pitch / 4;
         float sums[2] = {};
-        if constexpr (One::kBatch == 1) {
-#pragma unroll 1
-          for (int chunk = first_chunk; chunk < last_chunk; ++chunk) {
-            const int shift = Chunk::shift(chunk);
-            const auto* const words = reinterpret_cast<const unsigned*>(next_chunk() + (shift & ~3));
-            const auto* const words_8 = words + kWarpRows / 2 * RowPieceShape<Blocks>::kRowBytes / 4;
-            const auto add = [&](int rest) {
-              One::add({{words, rest}, {words_8, rest}}, row.of(chunk), sums);
-            };
-            if (Blocks::kChunkBytes % 4 == 0 || shift % 4 == 0) {
-              add(0);
-            } else {
-              add(2);
-            }
-          }
+        if (Blocks::kChunkBytes % 4 == 0 || shift == 0) {
+          One::add({{words, 0}, {words_8, 0}}, row.of(own.slot + piece), sums);
         } else {
-#pragma unroll 1
-          for (int chunk = first_chunk; chunk < last_chunk; chunk += One::kBatch) {
-            const int count = min(One::kBatch, last_chunk - chunk);
-            One products;
-            products.begin();
-#pragma unroll 1
-            for (int i = 0; i < count; ++i)
-              products.multiply(i, next_chunk(), row.of(chunk + i).values, zeros);
-            products.add(count, row.of(chunk), sums);
-          }
+          One::add({{words, 2}, {words_8, 2}}, row.of(own.slot + piece), sums);
         }
         if (lane % 4 == One::kOwner) {
-          float* const own = set + warp * S::kPartials + half * kWarpRows + own_row;
-          own[0] = sums[0];
-          own[kWarpRows / 2] = sums[1];
+          float* const place = partials + ((item & place_mask) * kWarpRows + own_row) * pitch + own_chunk +
+                               piece * s.piece_chunks;
+          place[0] = sums[0];
+          place[kWarpRows / 2 * pitch] = sums[1];
         }
       }
-      if (slices == 1) {
-        __syncwarp();
-      } else {
-        wait_for_team(1 + team, slices * kWarp);
+      __syncwarp();
+      if (lane == 0) arrive(empty_at + slot * 8);
+      if (++slot == s.ring) {
+        slot = 0;
+        phase ^= 1;
       }
-      if (slice != 0) continue;
+      if (++piece == s.pieces) {
+        piece = 0;
+        item += s.units;
+      }
+    }
+    RowBarrier()();
+
+    const int done = s.pieces == 1 ? min((first + count) * s.units, items) : item;
+    const int done_tiles = run.begin + (done >> double_halves);
+#pragma unroll 1
+    for (; own_tile < done_tiles; own_tile += kRowWarps, residual = residual_of(own_tile)) {
+      const Tile tile = tile_at(skinny, own_tile, kWarpRows);
+      const int bits = a.slice_bits[tile.part];
       const int o = lane % kWarpRows;
-      const float* const of_team = set + warp * S::kPartials + o;
-      const float sum = sum_of_block_slices(of_team, bits, S::kPartials);
+      float sums[2] = {};
+#pragma unroll 1
+      for (int half = 0; half < (kPlaces ? 1 : 1 << double_halves); ++half) {
+        const int place = (((own_tile - run.begin) << double_halves) + half) & place_mask;
+        sums[1] = sums[0];
+        sums[0] = sum_of_chunks(partials + (place * kWarpRows + o) * pitch, s.chunks, bits);
+      }
       if constexpr (kPlaces) {
-        const TileOfHead head = tile_of_head(a.heads, {part, output}, kWarpRows);
+        const TileOfHead head = tile_of_head(a.heads, tile, kWarpRows);
         const int n = head.first + head.value(o, kWarpRows, a.heads.pairs);
-        place_output(a.heads, head, lane, kWarpRows, biased(sum, 1, linear.parts[part].bias, n));
+        place_output(a.heads, head, lane, kWarpRows, biased(sums[0], 1, linear.parts[tile.part].bias, n));
       } else {
-        if (lane >= kWarpRows || output + lane >= linear.parts[part].outputs) continue;
-        const float up = halves == 2 ? sum_of_block_slices(of_team + kWarpRows, bits, S::kPartials) : 0;
-        write_row_output(skinny, {part, output}, lane, 1.0F, sum, up, residual);
+        if (lane >= kWarpRows || tile.first_output + lane >= linear.parts[tile.part].outputs) continue;
+        const float sum = gated ? sums[1] : sums[0];
+        if constexpr (kEnd == BlockRowEnd::any) {
+          write_row_output(skinny, tile, lane, 1.0F, sum, sums[0], residual);
+        } else {
+          const SkinnyPart& part = linear.parts[tile.part];
+          const int n = tile.first_output + lane;
+          float y = sum;
+          if constexpr (kEnd == BlockRowEnd::gated_silu)
+            y = __fmul_rn(activated(LinearActivation::silu, y), sums[0]);
+          if (kEnd == BlockRowEnd::plain && linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
+          part.out[n] = y;
+          if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+        }
       }
     }
   }
-  wait_for_copies<0>();
+#endif
 }
 
 }  // namespace ingot::cuda

@@ -39,74 +39,144 @@ __device__ inline Int8Eight as_int8(const float4 (&y)[2]) {
   return {values, scale, scale * static_cast<float>(sum)};
 }
 
-/// A row without a norm.
-template <class Blocks>
-__device__ void round_block_row(const RowPreparation& p, const BlockRow<Blocks>& row) {
-  constexpr int kStep = kRowThreads * 8;
-  constexpr int kAhead = 4;  // eights of a thread that it asks for before it uses them
-  for (int begin = 0; begin < p.in; begin += kAhead * kStep) {
-    const int first = begin + static_cast<int>(threadIdx.x) * 8;
+/// What precedes the products.
+enum class RowNorm : uint8_t { none, rms, any };
+/// Values of a row that threads keep while they normalise it.
+inline constexpr int kKeptOfBlockRow = 2;
+inline RowNorm row_norm_of(const RowPreparation& p) {
+  if (p.norm == LinearNorm::none) return RowNorm::none;
+  return p.norm == LinearNorm::rms && p.in <= kKeptOfBlockRow * kRowStep ? RowNorm::rms : RowNorm::any;
+}
+
+/// The barrier of the threads that prepare the row.
+struct RowBarrier {
+  __device__ void operator()() const { wait_for_team(1, kRowWarps * kWarp); }
+};
+
+/// The scale of the row's norm, of any kind: reduce_rows() by the threads that prepare.
+__device__ inline RowScale scale_of_whole_row(const RowPreparation& p, RowPartials& partials) {
+  if (p.norm == LinearNorm::none) return {};
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const bool is_first_lane = threadIdx.x % kWarp == 0;
+  const auto each = [&](const auto& f) {
+    for_fours(p.in, [&](int64_t i) { f(i, load_row<true>(p.x, i, p.in)); });
+  };
+  const float sum = first_sum_of_row(p, each);
+  if (is_first_lane) partials.sums[0][warp] = sum;
+  RowBarrier()();
+  if (p.norm == LinearNorm::layer) {
+    const float center = sum_of_partials(partials.sums[0]) / static_cast<float>(p.in);
+    const float2 sums = second_sums_of_row(p, center, each);
+    if (is_first_lane) {
+      partials.offsets[0][warp] = sums.x;
+      partials.squares[0][warp] = sums.y;
+    }
+    RowBarrier()();
+  }
+  return scale_of_row(p, 0, partials);
+}
+
+/// A warp's chunks of the row: number `first`, and each so many after it.
+struct OwnChunks {
+  int first;
+  int step;
+  int count;
+  int slot;  // of the first; the others' follow
+};
+
+/// Rounds a warp's chunks. `read(i, at)`: values at … at + 7, the lane's eight number i of those that it
+/// reads ahead, as two fours, normalised.
+template <class Blocks, int kAhead, class Read>
+__device__ void round_chunks(const BlockRow<Blocks>& row, const OwnChunks& own, const Read& read) {
+  using Shape = StageShape<Blocks>;
+  constexpr int kEights = Shape::kValues / 8;  // of a chunk
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  for (int begin = 0; begin < own.count * kEights; begin += kAhead * kWarp) {
     float4 y[kAhead][2];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      y[i][0] = load_row<true>(p.x, first + i * kStep, p.in);
-      y[i][1] = load_row<true>(p.x, first + i * kStep + 4, p.in);
+      const int eight = begin + i * kWarp + lane;
+      const int chunk = eight / kEights;
+      y[i][0] = y[i][1] = {0, 0, 0, 0};
+      if (chunk < own.count)
+        read((own.first + chunk * own.step) * Shape::kValues + eight % kEights * 8, y[i]);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      if (begin + i * kStep >= p.in) break;
-      const int at = first + i * kStep;
-      const Int8Eight eight = as_int8(y[i]);
-      if (at >= p.in) continue;
-      *reinterpret_cast<uint2*>(row.values + at) = eight.values;
-      if (at % kGroup == 0)
-        OneRowBlocks<Blocks>::put(row.scales, row.sums, at / kGroup, eight.scale, eight.sum);
+      if (i > 0 && begin + i * kWarp >= own.count * kEights) break;
+      const int eight = begin + i * kWarp + lane;
+      const Int8Eight rounded = as_int8(y[i]);
+      if (eight >= own.count * kEights) continue;
+      const int at = own.slot * Shape::kValues + eight * 8;
+      *reinterpret_cast<uint2*>(row.values + at) = rounded.values;
+      if (eight % (kGroup / 8) == 0)
+        OneRowBlocks<Blocks>::put(row.scales, row.sums, at / kGroup, rounded.scale, rounded.sum);
     }
   }
 }
 
-template <class Blocks>
-__device__ void put_four(const RowPreparation& p, const BlockRow<Blocks>& row, int64_t at, const float4& y) {
-  const Int8Four four = as_int8(y);
-  if (at >= p.in) return;
-  *reinterpret_cast<char4*>(row.values + at) = four.values;
-  if (at % kGroup == 0)
-    OneRowBlocks<Blocks>::put(row.scales, row.sums, static_cast<int>(at / kGroup), four.scale, four.sum);
-}
-
-/// A row with a norm, of at most kKept * kRowStep values.
-template <class Blocks, int kKept>
-__device__ void normalise_block_row(const RowPreparation& p, const BlockRow<Blocks>& row,
-                                    RowPartials& partials) {
-  KeptRow<kKept> kept;
-  kept.load_weights(p);
-  wait_for_inputs();
-  kept.load(p, p.x);
-  kept.normalise(p, partials);
-#pragma unroll
-  for (int i = 0; i < kKept; ++i) put_four<Blocks>(p, row, kept.at(i), kept.y[i]);
-}
-
-/// Ends with a barrier.
-template <class Blocks>
-__device__ void prepare_block_row(const RowPreparation& p, const BlockRow<Blocks>& row,
-                                  RowPartials& partials) {
-  if (p.norm == LinearNorm::none) {
+/// Waits for the row and prepares this warp's chunks of it. By the warps that multiply. `read`: thread
+/// 0 calls it when it has read the row.
+template <class Blocks, RowNorm kNorm, class Read>
+__device__ void prepare_chunks(const RowPreparation& from, const BlockRow<Blocks>& row, const OwnChunks& own,
+                               RowPartials& partials, const Read& read) {
+  RowPreparation p = from;
+  if constexpr (kNorm == RowNorm::none) p.norm = LinearNorm::none;
+  if constexpr (kNorm == RowNorm::rms) p.norm = LinearNorm::rms;
+  const auto load_two = [&](int at, float4(&y)[2]) {
+    y[0] = *reinterpret_cast<const float4*>(p.x + at);
+    y[1] = *reinterpret_cast<const float4*>(p.x + at + 4);
+  };
+  if constexpr (kNorm == RowNorm::none) {
     wait_for_inputs();
-    round_block_row<Blocks>(p, row);
-  } else if (p.in <= 2 * kRowStep) {
-    normalise_block_row<Blocks, 2>(p, row, partials);
+    round_chunks<Blocks, 4>(row, own, load_two);
+    read();
+  } else if constexpr (kNorm == RowNorm::rms) {
+    // A warp's chunks are no more values than eight of each lane.
+    constexpr int kEights = StageShape<Blocks>::kValues / 8;
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int chunk = lane / kEights;
+    const bool is_own = chunk < own.count;
+    const int at = (own.first + chunk * own.step) * StageShape<Blocks>::kValues + lane % kEights * 8;
+    float4 weights[2] = {};
+    if (is_own) {
+      weights[0] = norm_weights<true>(p, at);
+      weights[1] = norm_weights<true>(p, at + 4);
+    }
+    const bool is_power = (p.in & (p.in - 1)) == 0;
+    const float part = __frcp_rn(static_cast<float>(p.in));
+    wait_for_inputs();
+    KeptRow<kKeptOfBlockRow> kept;
+    kept.load(p, p.x);
+    float4 x[2] = {};
+    if (is_own) load_two(at, x);
+    const float sum = first_sum_of_row(p, [&](const auto& f) {
+#pragma unroll
+      for (int i = 0; i < kKeptOfBlockRow; ++i) f(kept.at(i), kept.y[i]);
+    });
+    if (lane == 0) partials.sums[0][threadIdx.x / kWarp] = sum;
+    RowBarrier()();
+    read();
+    const float squares = sum_of_partials(partials.sums[0]);
+    // Of powers of two the same quotient, sooner.
+    const float variance = is_power ? __fmul_rn(squares, part) : __fdiv_rn(squares, static_cast<float>(p.in));
+    const float scale = scale_of(variance, p.eps);
+    round_chunks<Blocks, 1>(row, own, [&](int, float4(&y)[2]) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        y[i] = {normalised(x[i].x, scale, weights[i].x), normalised(x[i].y, scale, weights[i].y),
+                normalised(x[i].z, scale, weights[i].z), normalised(x[i].w, scale, weights[i].w)};
+    });
   } else {
     wait_for_inputs();
-    reduce_rows<true>(p, 0, 1, partials);
-    const RowScale scale = scale_of_row(p, 0, partials);
-#pragma unroll 1
-    for (int64_t begin = 0; begin < p.in; begin += kRowStep) {
-      const int64_t at = begin + KeptRow<1>::at(0);
-      put_four<Blocks>(p, row, at, normalised_four<true>(p, p.x, at, scale));
-    }
+    const RowScale scale = scale_of_whole_row(p, partials);
+    round_chunks<Blocks, 1>(row, own, [&](int at, float4(&y)[2]) {
+      y[0] = normalised_four<true>(p, p.x, at, scale);
+      y[1] = normalised_four<true>(p, p.x, at + 4, scale);
+    });
+    read();
   }
-  __syncthreads();
+  __syncwarp();
 }
 
 }  // namespace ingot::cuda

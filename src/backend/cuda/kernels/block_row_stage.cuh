@@ -1,74 +1,67 @@
-// Chunks of a tile's 16 weight rows on their way to one warp, and the row that they are multiplied with.
+// Weights of a block of threads on their way to a row, and that row, in shared memory.
+//
+// A stage has pieces of 16 weight rows, as long as the block's warps need for a chunk each; where a row has
+// fewer chunks, it has several items of 16 rows. The copy engine brings it, a row's piece in one copy, since
+// threads that asked for as much themselves would be held up until memory takes it, and the row with them.
 #pragma once
 
-#include "backend/cuda/kernels/block_copies.cuh"
+#include <bit>
+
+#include "backend/cuda/kernels/activation_rows.cuh"
 #include "backend/cuda/kernels/block_layout.cuh"
 #include "backend/cuda/kernels/block_one_row.cuh"
+#include "backend/cuda/kernels/bulk_copies.cuh"
 
 namespace ingot::cuda {
 
-/// Where a weight row's pieces lie, of weights whose rows are whole multiples of 16 bytes. All chunks are
-/// full then, and a piece begins a multiple of 2 behind one of 16.
-template <class Blocks>
-struct RowPieceShape {
-  static constexpr int common(int a, int b) { return b == 0 ? a : common(b, a % b); }
-  static constexpr int kShift = 16 - common(Blocks::kChunkBytes, 16);  // the most
-  /// Copies of 16 bytes that bring a row's piece.
-  static constexpr int kCopies = (Blocks::kChunkBytes + kShift + 15) / 16;
-  /// Between rows: an odd multiple of 16, so that the words that 8 rows' lanes read at once lie in banks of
-  /// their own.
-  static constexpr int kRowBytes = (kCopies | 1) * 16;
+/// How rows of weights are cut into stages.
+struct RowStages {
+  int chunks = 0;         // of a row
+  int piece_chunks = 0;   // of a piece: a multiple of what makes 16 bytes, at most one for each warp
+  int pieces = 0;         // of a row
+  int units = 0;          // items of a stage; 1 where a row has several pieces
+  int pitch = 0;          // bytes between rows of a stage
+  int ring = 0;           // stages in shared memory
+  int early = 0;          // stages that are asked for before the row is there
+  int partial_items = 0;  // items whose chunks' sums have a place: a power of two
+  __host__ __device__ int stage_bytes() const { return units * kWarpRows * pitch; }
 };
 
-/// A lane's part of the copies of a chunk of a tile. Neighbouring lanes have neighbouring bytes of a row, so
-/// that few sectors are asked for twice.
+/// Stages of rows that are whole multiples of 16 bytes; ring and early are left open.
 template <class Blocks>
-class RowChunk {
- public:
-  using Shape = RowPieceShape<Blocks>;
-  static constexpr int kBytes = kWarpRows * Shape::kRowBytes;
+RowStages stages_of_rows(int64_t in) {
+  constexpr auto common = [](auto self, int a, int b) -> int { return b == 0 ? a : self(self, b, a % b); };
+  constexpr int kTogether = 16 / common(common, Blocks::kChunkBytes, 16);  // chunks that are a multiple of 16
+  static_assert(kTogether <= kRowWarps);
+  RowStages s;
+  s.chunks = static_cast<int>(divide_up(in, int64_t{Blocks::kChunkGroups} * kGroup));
+  s.pieces = static_cast<int>(divide_up(s.chunks, kRowWarps));
+  s.piece_chunks = static_cast<int>(round_up(divide_up(s.chunks, s.pieces), kTogether));
+  s.units = s.pieces == 1 ? kRowWarps / s.piece_chunks : 1;
+  // An odd multiple of 16: what neighbouring rows' lanes read at once lies in banks of its own.
+  s.pitch = (s.piece_chunks * Blocks::kChunkBytes / 16 | 1) * 16;
+  // Those of two batches of four stages, and one that waits for its pair.
+  s.partial_items = s.pieces == 1  ? static_cast<int>(std::bit_ceil(static_cast<unsigned>(8 * s.units + 1)))
+                    : s.pieces < 4 ? 8
+                                   : 4;
+  return s;
+}
 
-  /// How far into its place in the stage each row's piece of a chunk begins.
-  static __device__ int shift(int chunk) {
-    if constexpr (Shape::kShift == 0) return 0;
-    return chunk * Blocks::kChunkBytes & 15;
-  }
-  /// Of tiles of so many rows; the last stands in for those beyond it. The rows from the ninth on lie `apart`
-  /// bytes further on than they would if all followed one another.
-  __device__ void aim(int row_bytes, int rows, int apart) {
-#pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const int copy = static_cast<int>(threadIdx.x) % kWarp + i * kWarp;
-      const int row = copy / Shape::kCopies;
-      const int at = copy % Shape::kCopies * 16;
-      from_[i] =
-          static_cast<unsigned>(min(row, rows - 1) * row_bytes + at + (row >= kWarpRows / 2 ? apart : 0));
-      if constexpr (!kIsPacked) to_[i] = row * Shape::kRowBytes + at;
-    }
-  }
-  /// Begins to copy a chunk. `from`: the multiple of 16 where the first row's piece is.
-  __device__ void begin(const char* from, unsigned char* stage) const {
-    unsigned char* const to = stage + static_cast<int>(threadIdx.x) % kWarp * 16;
-#pragma unroll
-    for (int i = 0; i < kOwn; ++i) {
-      const bool is_whole = (i + 1) * kWarp <= kCopiesOfChunk;
-      if (is_whole || static_cast<int>(threadIdx.x) % kWarp + i * kWarp < kCopiesOfChunk)
-        begin_copy_of_16(kIsPacked ? to + i * (kWarp * 16) : stage + to_[i], from + from_[i]);
-    }
-  }
+/// Whether an item's chunks' sums are added up at once.
+__host__ __device__ inline bool is_short(int chunks) {
+  return chunks == 16 || chunks == 8 || chunks == 4;
+}
+/// Floats between the rows of an item's chunks' sums, such that rows lie in banks of their own.
+__host__ __device__ inline int partial_pitch(const RowStages& s) {
+  return is_short(s.chunks) ? (s.chunks < 8 ? 8 : s.chunks) + 4 : s.chunks | 1;
+}
+__host__ __device__ inline int partial_bytes(const RowStages& s) {
+  return (s.partial_items * kWarpRows * partial_pitch(s) * 4 + 15) / 16 * 16;
+}
 
- private:
-  static constexpr int kCopiesOfChunk = kWarpRows * Shape::kCopies;
-  static constexpr int kOwn = (kCopiesOfChunk + kWarp - 1) / kWarp;
-
-  static constexpr bool kIsPacked = Shape::kRowBytes == Shape::kCopies * 16;
-
-  unsigned from_[kOwn];
-  int to_[kIsPacked ? 1 : kOwn];
-};
-
-/// The row in shared memory: integers, then room for two floats for each group's scale, and as much for its
-/// sum if the format needs it (OneRowBlocks::put()).
+/// The row in shared memory, in slots of a chunk: a warp has one for each piece, which it prepares and
+/// multiplies itself. Integers, then room for two floats for each group's scale, and as much for its sum if
+/// the format needs it (OneRowBlocks::put()).
 template <class Blocks>
 struct BlockRow {
   using Shape = StageShape<Blocks>;
@@ -76,20 +69,18 @@ struct BlockRow {
   float2* scales;
   float2* sums;
 
-  __host__ __device__ static int chunks(int64_t in) {
-    return static_cast<int>((in + Shape::kValues - 1) / Shape::kValues);
+  static int bytes(const RowStages& s) {
+    return kRowWarps * s.pieces *
+           (Shape::kValues +
+            Shape::kGroups * (Blocks::kNeedsSums ? 2 : 1) * static_cast<int>(sizeof(float2)));
   }
-  static int bytes(int64_t in) {
-    return chunks(in) * (Shape::kValues +
-                         Shape::kGroups * (Blocks::kNeedsSums ? 2 : 1) * static_cast<int>(sizeof(float2)));
-  }
-  __device__ BlockRow(unsigned char* memory, int64_t in)
+  __device__ BlockRow(unsigned char* memory, const RowStages& s)
       : values(reinterpret_cast<int8_t*>(memory)),
-        scales(reinterpret_cast<float2*>(memory + chunks(in) * Shape::kValues)),
-        sums(scales + chunks(in) * Shape::kGroups) {}
+        scales(reinterpret_cast<float2*>(memory + kRowWarps * s.pieces * Shape::kValues)),
+        sums(scales + kRowWarps * s.pieces * Shape::kGroups) {}
 
-  __device__ OneRowChunk of(int chunk) const {
-    return {values + chunk * Shape::kValues, scales + chunk * Shape::kGroups, sums + chunk * Shape::kGroups};
+  __device__ OneRowChunk of(int slot) const {
+    return {values + slot * Shape::kValues, scales + slot * Shape::kGroups, sums + slot * Shape::kGroups};
   }
 };
 

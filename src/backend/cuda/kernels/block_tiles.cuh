@@ -68,6 +68,16 @@ __device__ inline void add_scaled(int4 dots, float2 column_scales, float (&sums)
   sums[3] = __fmaf_rn(static_cast<float>(dots.w), column_scales.y, sums[3]);
 }
 
+/// sums += a chunk's own: chunks are added up as wholes, whoever multiplies them.
+template <bool kPairs, int kTiles>
+__device__ inline void add_chunk(const float (&chunk)[kTiles][4], float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; i += kPairs ? 1 : 2) sums[n][i] = __fadd_rn(sums[n][i], chunk[n][i]);
+  }
+}
+
 // ---- Blocks of 32: a scale a group ----
 
 struct Q8_0Codes {
@@ -145,6 +155,7 @@ struct BlocksOf32 {
     const int part = lane % 4;
     const RowPiece own_part = {of.row.words + part, of.row.rest};
     const RowPiece own_part_8 = {of.row_8.words + part, of.row_8.rest};
+    float chunk[kTiles][4] = {};
     float2 own[kOwn];
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
@@ -164,9 +175,10 @@ struct BlocksOf32 {
       for (int n = 0; n < kTiles; ++n) {
         const uint2 b = Codes::in_order(x.values[n][8 * group], x.values[n][8 * group + 4]);
         const int4 dots = Codes::multiply(rows, b, Codes::bias(b));
-        add_scaled<kPairs>(dots, scales, x.scales[n][group * x.group_step], sums[n]);
+        add_scaled<kPairs>(dots, scales, x.scales[n][group * x.group_step], chunk[n]);
       }
     }
+    add_chunk<kPairs>(chunk, sums);
   }
 };
 
@@ -246,11 +258,12 @@ struct BlocksOfQ4_K {
       const float b1_upper = upper_half(b1);
       float4 shift = multiply_tf32(mins, upper_half(b0 - b0_upper), upper_half(b1 - b1_upper), {});
       shift = multiply_tf32(mins, b0_upper, b1_upper, shift);
-      sums[n][0] = __fmaf_rn(head.scale, block[n][0], __fmaf_rn(-head.min, shift.x, sums[n][0]));
-      sums[n][1] = __fmaf_rn(head.scale, block[n][1], __fmaf_rn(-head.min, shift.y, sums[n][1]));
-      sums[n][2] = __fmaf_rn(head_8.scale, block[n][2], __fmaf_rn(-head_8.min, shift.z, sums[n][2]));
-      sums[n][3] = __fmaf_rn(head_8.scale, block[n][3], __fmaf_rn(-head_8.min, shift.w, sums[n][3]));
+      block[n][0] = __fmaf_rn(head.scale, block[n][0], __fmul_rn(-head.min, shift.x));
+      block[n][1] = __fmaf_rn(head.scale, block[n][1], __fmul_rn(-head.min, shift.y));
+      block[n][2] = __fmaf_rn(head_8.scale, block[n][2], __fmul_rn(-head_8.min, shift.z));
+      block[n][3] = __fmaf_rn(head_8.scale, block[n][3], __fmul_rn(-head_8.min, shift.w));
     }
+    add_chunk<kPairs>(block, sums);
   }
 };
 
@@ -312,11 +325,12 @@ struct BlocksOfQ6_K {
     const float scale_8 = kQ6_KUnit * of.row_8.half(208);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
-      sums[n][0] = __fmaf_rn(scale, block[n][0], sums[n][0]);
-      sums[n][1] = __fmaf_rn(scale, block[n][1], sums[n][1]);
-      sums[n][2] = __fmaf_rn(scale_8, block[n][2], sums[n][2]);
-      sums[n][3] = __fmaf_rn(scale_8, block[n][3], sums[n][3]);
+      block[n][0] = __fmul_rn(scale, block[n][0]);
+      block[n][1] = __fmul_rn(scale, block[n][1]);
+      block[n][2] = __fmul_rn(scale_8, block[n][2]);
+      block[n][3] = __fmul_rn(scale_8, block[n][3]);
     }
+    add_chunk<kPairs>(block, sums);
   }
 };
 

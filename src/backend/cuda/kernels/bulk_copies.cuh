@@ -20,6 +20,9 @@ __device__ __forceinline__ void arrive(PhaseBarrier* barrier) {
 __device__ __forceinline__ void arrive_expecting(PhaseBarrier* barrier, int bytes) {
   expect_bytes(shared_address(barrier), bytes);
 }
+__device__ __forceinline__ bool is_complete(PhaseBarrier* barrier, int phase) {
+  return is_complete(shared_address(barrier), static_cast<uint32_t>(phase));
+}
 /// Returns when the phase is complete.
 __device__ __forceinline__ void wait_for_phase(PhaseBarrier* barrier, int phase) {
   wait_barrier(shared_address(barrier), static_cast<uint32_t>(phase));
