@@ -182,6 +182,30 @@ void blocks(std::vector<OpCase>& cases) {
   }
 }
 
+/// Some 10 to 64 rows whose pairs are a power of two: of bf16, kernels may place the heads that they
+/// multiply.
+void batches(std::vector<OpCase>& cases) {
+  const Heads heads[] = {{3, 1, 32, 32}, {5, 1, 64, 64}, {2, 2, 128, 128}, {2, 1, 256, 256}, {2, 1, 96, 96}};
+  const int64_t rows[] = {9, 16, 17, 31, 33, 48, 50, 62};
+  for (size_t turn = 0; turn < 2 * std::size(rows); ++turn) {
+    const Heads& h = heads[turn % std::size(heads)];
+    const int64_t count = rows[turn % std::size(rows)];
+    Situation s{.step_name = fmt::format("batch_{}", count),
+                .parts = {{count - 2, 70}, {1, 5}, {1, 33}},
+                .form = {.norm = kRms,
+                         .has_bias = turn % 7 == 6,
+                         .heads = h.heads,
+                         .kv_heads = h.kv_heads,
+                         .head_dim = h.head_dim,
+                         .rope = RopeStyle::half},
+                .weights = {3, DType::bf16},
+                .in = turn % 2 == 0 ? 1344 : 520,
+                .rotary = h.rotary,
+                .padding = static_cast<int64_t>(turn % 3)};
+    cases.push_back(situation(s));
+  }
+}
+
 OpCase speed(std::string name, const QkvForm& form, DType dtype, int64_t rows, int64_t in) {
   Situation s{.step_name = "speed_" + std::move(name),
               .parts = {{rows, 256}},
@@ -202,6 +226,7 @@ std::vector<OpCase> linear_qkv_cases() {
   std::vector<OpCase> cases;
   forms(cases);
   blocks(cases);
+  batches(cases);
   const QkvForm small{.norm = kRms, .heads = 2, .kv_heads = 1, .head_dim = 8, .rope = RopeStyle::half};
   Situation edge{
       .step_name = "nothing", .parts = {}, .form = small, .weights = {3, DType::bf16}, .in = 24, .rotary = 8};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backend/cuda/kernels/linear_batch_heads.h"
 #include "backend/cuda/kernels/linear_batch_kernel.cuh"
 #include "backend/cuda/kernels/linear_tensor.h"
 #include "backend/cuda/kernels/tensor_maps.h"
@@ -65,15 +66,47 @@ int tile_outputs(SkinnyArguments& arguments, int clusters) {
   return best;
 }
 
+/// The same for heads, which are cut up in runs of pairs.
+int tile_of_heads(SkinnyArguments& arguments, int clusters) {
+  int best = 0;
+  int64_t least = 0;
+  for (int rows = kMostGroups * kGroupOutputs; rows > 0; rows -= kRunRows) {
+    const int64_t busiest = divide_up(count_tiles(arguments, rows), clusters) * rows;
+    if (best != 0 && busiest >= least) continue;
+    best = rows;
+    least = busiest;
+  }
+  return best;
+}
+
+/// The usual ends' kernels are for bf16.
 template <DType kType, class T>
-void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
+auto kernel_for(const SkinnyLinear& linear, bool has_heads) {
+  if constexpr (kType == DType::bf16) {
+    if (has_heads) return linear_batch<kType, T, BatchEnd::heads>;
+    const BatchEnd end = end_of(linear);
+    if (end == BatchEnd::gated_silu) return linear_batch<kType, T, BatchEnd::gated_silu>;
+    if (end == BatchEnd::plain) return linear_batch<kType, T, BatchEnd::plain>;
+  }
+  return linear_batch<kType, T, BatchEnd::any>;
+}
+
+template <DType kType, class T>
+void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const LinearHeads& heads) {
   const SkinnyLinear& linear = skinny.linear;
   const bool gated = linear.epilogue.gated;
+  const bool has_heads = heads.heads > 0;
   BatchArguments a = {};
   a.skinny = skinny;
+  a.heads = heads;
   a.heights.outputs = outputs;
   a.heights.rows = gated ? 2 * outputs : outputs;
   a.heights.stage_bytes = a.heights.rows * kBatchDepth * 2 + T::kInputBytes;
+  if (has_heads) {
+    // Of the last run in half a group, the second values lie behind a gap.
+    if (outputs % kGroupOutputs != 0) a.heights.stage_bytes += kRunPairs * kBatchDepth * 2;
+    while ((kRunPairs << a.runs_log2) < heads.pairs) ++a.runs_log2;
+  }
   a.heights.stages = std::min(T::kRingBytes / a.heights.stage_bytes, T::kMostStages);
   const int tiles = count_tiles(a.skinny, outputs);
   a.x = map_boxes({.data = linear.x,
@@ -88,19 +121,16 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
                       .rows = rows,
                       .width = linear.in,
                       .stride = linear.in,
-                      .box_rows = gated ? kHalfOutputs : outputs});
+                      .box_rows = has_heads ? kRunPairs
+                                  : gated   ? kHalfOutputs
+                                            : outputs});
   };
   for (int i = 0; i < linear.part_count; ++i) {
     const SkinnyPart& part = linear.parts[i];
     if (part.outputs > 0) a.weights[i] = map_weight(part.weight, part.outputs);
   }
   if (gated) a.weights[1] = map_weight(linear.parts[0].up, linear.parts[0].outputs);
-  auto kernel = linear_batch<kType, T, BatchEnd::any>;
-  if constexpr (kType == DType::bf16) {
-    const BatchEnd end = end_of(linear);
-    if (end == BatchEnd::plain) kernel = linear_batch<kType, T, BatchEnd::plain>;
-    if (end == BatchEnd::gated_silu) kernel = linear_batch<kType, T, BatchEnd::gated_silu>;
-  }
+  const auto kernel = kernel_for<kType, T>(linear, has_heads);
   static_cast<void>(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
   static const int clusters = most_clusters<kType, T>(gpu);  // a matter of the device
@@ -113,34 +143,34 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
       a);
 }
 
-template <DType kType, int kColumns>
-void run_columns(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
-  const int rows = skinny.linear.epilogue.gated ? 2 * outputs : outputs;
-  switch (divide_up(rows, kGroupOutputs)) {
-    case 1:
-      return launch<kType, BatchTile<1, kColumns>>(gpu, skinny, outputs);
-    case 2:
-      return launch<kType, BatchTile<2, kColumns>>(gpu, skinny, outputs);
-    case 3:
-      return launch<kType, BatchTile<3, kColumns>>(gpu, skinny, outputs);
-    default:
-      return launch<kType, BatchTile<4, kColumns>>(gpu, skinny, outputs);
-  }
-}
-
-template <DType kType>
-void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs) {
-  const int64_t rows = skinny.linear.rows;
-  if (rows <= 16) return run_columns<kType, 16>(gpu, skinny, outputs);
-  if (rows <= 32) return run_columns<kType, 32>(gpu, skinny, outputs);
-  if (rows <= 48) return run_columns<kType, 48>(gpu, skinny, outputs);
-  run_columns<kType, 64>(gpu, skinny, outputs);
-}
-
 /// Of the tallest tiles.
 int clusters_of(const Gpu& gpu) {
   static const int clusters = most_clusters<DType::bf16, BatchTile<kMostGroups, kMostRows>>(gpu);
   return clusters;
+}
+
+template <DType kType, int kColumns>
+void run_columns(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const LinearHeads& heads) {
+  const int rows = skinny.linear.epilogue.gated ? 2 * outputs : outputs;
+  switch (divide_up(rows, kGroupOutputs)) {
+    case 1:
+      return launch<kType, BatchTile<1, kColumns>>(gpu, skinny, outputs, heads);
+    case 2:
+      return launch<kType, BatchTile<2, kColumns>>(gpu, skinny, outputs, heads);
+    case 3:
+      return launch<kType, BatchTile<3, kColumns>>(gpu, skinny, outputs, heads);
+    default:
+      return launch<kType, BatchTile<4, kColumns>>(gpu, skinny, outputs, heads);
+  }
+}
+
+template <DType kType>
+void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const LinearHeads& heads) {
+  const int64_t rows = skinny.linear.rows;
+  if (rows <= 16) return run_columns<kType, 16>(gpu, skinny, outputs, heads);
+  if (rows <= 32) return run_columns<kType, 32>(gpu, skinny, outputs, heads);
+  if (rows <= 48) return run_columns<kType, 48>(gpu, skinny, outputs, heads);
+  run_columns<kType, 64>(gpu, skinny, outputs, heads);
 }
 
 bool has_linear_batch(const SkinnyLinear& linear) {
@@ -171,12 +201,33 @@ bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile
     SkinnyArguments some = some_rows(all, first, kMostRows);
     some.is_read_once = linear.rows <= kMostRows;
     if (linear.dtype == DType::bf16) {
-      run<DType::bf16>(gpu, some, outputs);
+      run<DType::bf16>(gpu, some, outputs, {});
     } else {
-      run<DType::f16>(gpu, some, outputs);
+      run<DType::f16>(gpu, some, outputs, {});
     }
   }
   return true;
+}
+
+bool places_heads_of_batch(const SkinnyLinear& linear, const LinearHeads& heads) {
+  return has_linear_batch(linear) && linear.rows <= kMostRows && linear.dtype == DType::bf16 &&
+         end_of(linear) == BatchEnd::plain && linear.part_count == 3 && heads.heads > 0 &&
+         heads.q_norm.data == nullptr && heads.table != nullptr && !heads.is_interleaved &&
+         rotates_whole_heads(heads) && heads.pairs >= kRunPairs && (heads.pairs & (heads.pairs - 1)) == 0;
+}
+
+std::vector<int> batch_head_tiles(const Gpu& gpu, const SkinnyLinear& linear) {
+  SkinnyArguments arguments{.linear = linear};
+  std::vector<int> tiles{tile_of_heads(arguments, clusters_of(gpu))};
+  for (int tile = kRunRows; tile <= kMostGroups * kGroupOutputs; tile += kRunRows) {
+    if (tile != tiles.front()) tiles.push_back(tile);
+  }
+  return tiles;
+}
+
+void run_linear_batch_heads(const Gpu& gpu, const SkinnyLinear& linear, const LinearHeads& heads, int tile) {
+  const SkinnyArguments arguments{.linear = linear, .pitch = prepared_pitch(linear.in)};
+  run<DType::bf16>(gpu, arguments, tile, heads);
 }
 
 }  // namespace ingot::cuda

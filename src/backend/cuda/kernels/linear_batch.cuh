@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include "backend/cuda/kernels/linear_heads.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
 #include "backend/cuda/kernels/linear_usual.cuh"
 #include "backend/cuda/kernels/warpgroup_mma.cuh"
@@ -25,11 +26,26 @@ struct BatchHeights {
 
 using BatchEnd = LinearEnd;  // the usual ones have kernels of their own
 
+/// Heads are cut up in runs of 16 pairs. Of a group's 64 weight rows, the lower half has the first values of
+/// two runs, the upper half the second values.
+inline constexpr int kRunPairs = 16;
+inline constexpr int kRunRows = 2 * kRunPairs;
+struct RunOfPairs {
+  int head;   // of the part
+  int first;  // pair of the head
+
+  /// `runs_log2`: of a head's number of runs.
+  __device__ RunOfPairs(int run, int runs_log2)
+      : head(run >> runs_log2), first((run & ((1 << runs_log2) - 1)) * kRunPairs) {}
+};
+
 struct BatchArguments {
   CUtensorMap x;
   CUtensorMap weights[kMostLinearParts];  // of a gated pair: both
   SkinnyArguments skinny;
   BatchHeights heights;
+  LinearHeads heads;  // of BatchEnd::heads
+  int runs_log2 = 0;  // of a head
 };
 
 /// kGroups: of 64 weight rows. kColumns: rows of inputs.

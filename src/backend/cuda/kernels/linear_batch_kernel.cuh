@@ -12,6 +12,7 @@
 
 #include <type_traits>
 
+#include "backend/cuda/kernels/linear_batch_heads.cuh"
 #include "backend/cuda/kernels/linear_batch_sums.cuh"
 #include "backend/cuda/kernels/linear_cluster.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
@@ -32,6 +33,19 @@ __device__ __forceinline__ void copy_stages(const BatchArguments& a, const Batch
   const auto copy_weights_of = [&](int i, int tile_number, int k) {
     expect_bytes(shared.full(i), heights.rows * kBatchDepth * 2 + T::kInputBytes);
     const Tile tile = tile_at(a.skinny, tile_number, heights.outputs);
+    if constexpr (kEnd == BatchEnd::heads) {
+      for (int run = 0; run < heights.outputs / kRunRows; ++run) {
+        const RunOfPairs pairs(tile.first_output / kRunRows + run, a.runs_log2);
+        const int row = pairs.head * static_cast<int>(a.heads.head_dim) + pairs.first;
+        const uint32_t to =
+            shared.weights(i) +
+            static_cast<uint32_t>((run / 2 * kGroupOutputs + run % 2 * kRunPairs) * kBatchDepth * 2);
+        copy_box_once(to, a.weights[tile.part], shared.full(i), k, row, policy);
+        copy_box_once(to + kHalfOutputs * kBatchDepth * 2, a.weights[tile.part], shared.full(i), k,
+                      row + static_cast<int>(a.heads.pairs), policy);
+      }
+      return;
+    }
     if (!gated) {
       copy_box_once(shared.weights(i), a.weights[tile.part], shared.full(i), k, tile.first_output, policy);
       return;
@@ -111,9 +125,14 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
     const Tile place = tile_at(a.skinny, tile, a.heights.outputs);
     const int thread = static_cast<int>(threadIdx.x);
     BatchItem items[T::kItemsOfThread];
+    HeadItem of_heads;
+    if constexpr (kEnd == BatchEnd::heads) {
+      of_heads = head_item_of<T>(a, place, rank, thread);
+    } else {
 #pragma unroll
-    for (int i = 0; i < T::kItemsOfThread; ++i)
-      items[i] = item_of<kEnd, T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
+      for (int i = 0; i < T::kItemsOfThread; ++i)
+        items[i] = item_of<kEnd, T>(a.skinny, place, a.heights.outputs, rank, thread + i * T::kMultiplying);
+    }
     // Nobody sends before the receivers have begun, and have read what they had of the last tile.
     if (tile == first_tile) {
       wait_for_cluster();
@@ -123,10 +142,14 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
     if (thread == 0) expect_bytes(shared.sums_full(), T::kSumsBytes);
     send_sums<T>(shared, rank, total);
     wait_barrier(shared.sums_full(), tile_parity);
+    if constexpr (kEnd == BatchEnd::heads) {
+      finish_head_item<T>(of_heads, received, thread);
+    } else {
 #pragma unroll
-    for (int i = 0; i < T::kItemsOfThread; ++i)
-      finish_item<kEnd, T>(a.skinny, linear.parts[place.part], items[i], received,
-                           thread + i * T::kMultiplying);
+      for (int i = 0; i < T::kItemsOfThread; ++i)
+        finish_item<kEnd, T>(a.skinny, linear.parts[place.part], items[i], received,
+                             thread + i * T::kMultiplying);
+    }
     // Nobody asks after the last tile, and a block that has all its sums may end.
     if (tile + tile_stride < tiles) {
       __syncwarp();

@@ -10,6 +10,7 @@
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.h"
+#include "backend/cuda/kernels/linear_batch_heads.h"
 #include "backend/cuda/kernels/linear_choice.h"
 #include "backend/cuda/kernels/linear_few_rows.h"
 #include "backend/cuda/kernels/linear_job.h"
@@ -143,13 +144,12 @@ OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const Lin
       cuda.linear_forms().choose(shape_of(linear, heads.heads > 0), forms, static_cast<int>(rule)));
 }
 
-/// The tile of many rows; 0: there is none.
-int batch_tile(CudaBackend& cuda, const SkinnyLinear& linear) {
+/// The tile of many rows, one of these; 0: there are none.
+int batch_tile(CudaBackend& cuda, const SkinnyLinear& linear, const std::vector<int>& tiles, bool has_heads) {
   std::vector<LinearForms::Form> forms;
-  for (int tile : batch_tiles(cuda.gpu(), linear))
-    forms.push_back({.id = tile, .name = batch_tile_name(tile)});
+  for (int tile : tiles) forms.push_back({.id = tile, .name = batch_tile_name(tile)});
   if (forms.empty()) return 0;
-  return cuda.linear_forms().choose(shape_of(linear, false), forms, forms.front().id);
+  return cuda.linear_forms().choose(shape_of(linear, has_heads), forms, forms.front().id);
 }
 
 /// The products with all that follows, and where it returns true the heads.
@@ -172,14 +172,18 @@ bool run_one_launch(CudaBackend& cuda, const LinearJob& job, DecodeRows& rows) {
   linear.x = linear.dtype == DType::bf16 ? p.bf16 : p.f16;
   linear.row_scales = linear.dtype == DType::bf16 ? nullptr : p.f16_scales;
   if (!is_one_row) {
-    const bool places = job.heads != nullptr && has_linear_few_rows(gpu, p.rows, p.in) &&
-                        places_heads_of_few_rows(*job.heads);
-    if (places) {
+    if (job.heads != nullptr && has_linear_few_rows(gpu, p.rows, p.in) &&
+        places_heads_of_few_rows(*job.heads)) {
       run_linear_few_rows(gpu, linear, *job.heads);
-    } else {
-      run_linear_skinny(gpu, linear, batch_tile(cuda, linear));
+      return true;
     }
-    return places;
+    if (job.heads != nullptr && places_heads_of_batch(linear, *job.heads)) {
+      run_linear_batch_heads(gpu, linear, *job.heads,
+                             batch_tile(cuda, linear, batch_head_tiles(gpu, linear), true));
+      return true;
+    }
+    run_linear_skinny(gpu, linear, batch_tile(cuda, linear, batch_tiles(gpu, linear), false));
+    return false;
   }
   const bool places = job.heads != nullptr && places_heads_of_one_row(gpu, *job.heads);
   const LinearPart& only = job.parts[0];

@@ -14,6 +14,7 @@ enum class LinearEnd : uint8_t {
   any,
   plain,       // at most a residual
   gated_silu,  // silu(first factor) * second, and no more
+  heads,       // rotated, and written where they belong
 };
 inline LinearEnd end_of(const SkinnyLinear& linear) {
   const LinearEpilogue& epilogue = linear.epilogue;
