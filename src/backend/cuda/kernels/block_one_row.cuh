@@ -18,9 +18,8 @@ struct OneRowChunk {
   const float2* sums;
 };
 
-/// What is added to a lane's sums of two rows for a chunk, or for a batch of kBatch chunks. kOwner: which of
-/// the four lanes of a row has its sums. This one is for formats with no better way yet (q6_k), by their
-/// columns.
+/// add(): the sums of a chunk, of a lane's two rows, on top of zeros; kOwner: which of the four lanes of a row
+/// has them. This one is for formats with no better way yet (q6_k), by their columns.
 template <class Blocks>
 struct OneRowBlocks {
   static constexpr int kOwner = 0;

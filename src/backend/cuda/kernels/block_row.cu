@@ -5,7 +5,6 @@
 
 #include "backend/cuda/kernels/block_products.h"
 #include "backend/cuda/kernels/block_row.cuh"
-#include "backend/cuda/kernels/linear_usual.cuh"
 
 namespace ingot::cuda {
 namespace {
@@ -51,16 +50,16 @@ template <class Blocks>
 auto kernel_for(const BlockRowArguments& arguments) {
   const RowNorm norm = row_norm_of(arguments.row);
   if (arguments.heads.heads > 0)
-    return norm == RowNorm::rms ? multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::heads>
-                                : multiply_block_row<Blocks, RowNorm::any, BlockRowEnd::heads>;
+    return norm == RowNorm::rms ? multiply_block_row<Blocks, RowNorm::rms, LinearEnd::heads>
+                                : multiply_block_row<Blocks, RowNorm::any, LinearEnd::heads>;
   const LinearEnd end = end_of(arguments.skinny.linear);
   if (end == LinearEnd::plain && norm == RowNorm::none)
-    return multiply_block_row<Blocks, RowNorm::none, BlockRowEnd::plain>;
+    return multiply_block_row<Blocks, RowNorm::none, LinearEnd::plain>;
   if (end == LinearEnd::plain && norm == RowNorm::rms)
-    return multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::plain>;
+    return multiply_block_row<Blocks, RowNorm::rms, LinearEnd::plain>;
   if (end == LinearEnd::gated_silu && norm == RowNorm::rms)
-    return multiply_block_row<Blocks, RowNorm::rms, BlockRowEnd::gated_silu>;
-  return multiply_block_row<Blocks, RowNorm::any, BlockRowEnd::any>;
+    return multiply_block_row<Blocks, RowNorm::rms, LinearEnd::gated_silu>;
+  return multiply_block_row<Blocks, RowNorm::any, LinearEnd::any>;
 }
 
 template <class Blocks>

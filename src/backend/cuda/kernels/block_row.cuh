@@ -1,11 +1,11 @@
 // The kernel of linears of one row with weights in blocks.
 //
 // Each block of threads has a run of tiles of 16 outputs, or of 16 pairs of gated ones, one block a
-// multiprocessor. An item is the 16 weight rows of a tile, or of a factor of it. All warps multiply an item
-// at once, a chunk each, and bring a row of it each (block_row_stage.cuh): what a ring of shared memory holds
-// is multiplied as soon as it is there, whatever tile it is of. The sums of a tile's chunks are then added up
-// by one warp, in the order that block_layout.cuh says. The whole row lies in shared memory, where the block
-// has normalised and rounded it itself.
+// multiprocessor. An item is the 16 weight rows of a tile, or of a factor of it. Items pass through a ring in
+// shared memory in stages (block_row_stage.cuh), which some warps fill. Of each stage every other warp
+// multiplies a chunk, always the same of a piece, so that it prepares that part of the row itself
+// (block_row_prepare.cuh) and waits for no other warp. The sums of a tile's chunks are then added up by one
+// warp, in the order that block_layout.cuh says.
 #pragma once
 
 #include "backend/cuda/kernels/block_row.h"
@@ -13,6 +13,7 @@
 #include "backend/cuda/kernels/block_row_stage.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
+#include "backend/cuda/kernels/linear_usual.cuh"
 
 namespace ingot::cuda {
 
@@ -24,6 +25,8 @@ inline constexpr int kBlockRowThreads = (kRowWarps + kCopyWarps) * kWarp;
 /// Stages that are multiplied before their sums are added up.
 inline constexpr int kBatchStages = 4;
 inline constexpr int kMostRing = 8;
+inline constexpr int kCopyBarrier = 2;  // of the warps that copy
+static_assert(kCopyBarrier != kRowBarrier && kCopyBarrier != 0);
 
 struct BlockRowArguments {
   SkinnyArguments skinny;  // tiles of kWarpRows outputs or pairs
@@ -152,21 +155,18 @@ __device__ inline float sum_of_chunks(const float* partials, int chunks, int bit
   return is_first ? last[0] + last[1] + other[0] + other[1] : other[0] + other[1] + last[0] + last[1];
 }
 
-/// What follows the products.
-enum class BlockRowEnd : uint8_t { any, plain, gated_silu, heads };
-
-template <class Blocks, RowNorm kNorm, BlockRowEnd kEnd>
+template <class Blocks, RowNorm kNorm, LinearEnd kEnd>
 __global__ void __launch_bounds__(kBlockRowThreads, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
 #if __CUDA_ARCH__ >= 900
   using One = OneRowBlocks<Blocks>;
-  constexpr bool kPlaces = kEnd == BlockRowEnd::heads;
+  constexpr bool kPlaces = kEnd == LinearEnd::heads;
   extern __shared__ __align__(128) unsigned char dynamic[];
   __shared__ RowPartials row_partials;
   __shared__ PhaseBarrier full[kMostRing];   // a stage is there
   __shared__ PhaseBarrier empty[kMostRing];  // nobody reads it any more
   __shared__ PhaseBarrier row_read;
-  uint32_t full_at = shared_address(full);  // once
+  uint32_t full_at = shared_address(full);  // found once, not for every stage
   uint32_t empty_at = shared_address(empty);
   asm volatile("" : "+r"(full_at), "+r"(empty_at));
   const RowStages& s = a.stages;
@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   const int pitch = partial_pitch(s);
   auto* const partials = reinterpret_cast<float*>(dynamic + s.ring * stage_bytes);
   const BlockRow<Blocks> row(dynamic + s.ring * stage_bytes + partial_bytes(s), s);
-  const bool gated = kEnd == BlockRowEnd::gated_silu || (kEnd == BlockRowEnd::any && linear.epilogue.gated);
+  const bool gated = kEnd == LinearEnd::gated_silu || (kEnd == LinearEnd::any && linear.epilogue.gated);
   const int double_halves = gated ? 1 : 0;  // items of a tile: 2 to that power
   const int unit = warp / s.piece_chunks;
   const int own_chunk = warp - unit * s.piece_chunks;  // of each piece
@@ -189,20 +189,18 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   const int items = (run.end - run.begin) << double_halves;
   const int stages = s.pieces == 1 ? (items + s.units - 1) / s.units : items * s.pieces;
   if (warp >= kRowWarps) {
+    if (warp == kRowWarps && lane < s.ring) {
+      begin_barrier(full + lane, kCopyWarps);
+      begin_barrier(empty + lane, kRowWarps);
+      if (lane == 0) begin_barrier(&row_read, 1);
+      fence_barriers();
+    }
+    wait_for_team(kCopyBarrier, kCopyWarps * kWarp);
     int stage = 0;
     const auto begin = [&](int slot) {
       begin_rows<Blocks, kPlaces>(a, run, double_halves, stage++, (warp - kRowWarps) * kCopiedRows,
                                   dynamic + slot * stage_bytes, full + slot);
     };
-    if (warp == kRowWarps) {
-      if (lane < s.ring) {
-        begin_barrier(full + lane, kCopyWarps);
-        begin_barrier(empty + lane, kRowWarps);
-        if (lane == 0) begin_barrier(&row_read, 1);
-        fence_barriers();
-      }
-    }
-    wait_for_team(2, kCopyWarps * kWarp);
     // Nobody writes weights: the first are on their way before the row is there. More would be ahead of the
     // row where memory takes what is asked for: until it has been read, the next stage waits for one of those
     // before.
@@ -240,8 +238,8 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
 
   // What is added at the end is on its way from the start.
   const auto residual_of = [&](int tile_number) {
-    if (kEnd > BlockRowEnd::plain || linear.epilogue.residual == nullptr || tile_number >= run.end ||
-        lane >= kWarpRows)
+    if ((kEnd != LinearEnd::any && kEnd != LinearEnd::plain) || linear.epilogue.residual == nullptr ||
+        tile_number >= run.end || lane >= kWarpRows)
       return 0.0F;
     const int output = tile_number * kWarpRows + lane;
     return output < linear.parts[0].outputs ? linear.epilogue.residual[output] : 0.0F;
@@ -289,7 +287,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
         item += s.units;
       }
     }
-    RowBarrier()();
+    wait_for_row_warps();
 
     const int done = s.pieces == 1 ? min((first + count) * s.units, items) : item;
     const int done_tiles = run.begin + (done >> double_halves);
@@ -312,15 +310,15 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       } else {
         if (lane >= kWarpRows || tile.first_output + lane >= linear.parts[tile.part].outputs) continue;
         const float sum = gated ? sums[1] : sums[0];
-        if constexpr (kEnd == BlockRowEnd::any) {
+        if constexpr (kEnd == LinearEnd::any) {
           write_row_output(skinny, tile, lane, 1.0F, sum, sums[0], residual);
         } else {
           const SkinnyPart& part = linear.parts[tile.part];
           const int n = tile.first_output + lane;
           float y = sum;
-          if constexpr (kEnd == BlockRowEnd::gated_silu)
+          if constexpr (kEnd == LinearEnd::gated_silu)
             y = __fmul_rn(activated(LinearActivation::silu, y), sums[0]);
-          if (kEnd == BlockRowEnd::plain && linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
+          if (kEnd == LinearEnd::plain && linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
           part.out[n] = y;
           if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
         }

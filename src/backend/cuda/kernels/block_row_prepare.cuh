@@ -1,5 +1,5 @@
-// The row that a kernel of block_row.cuh multiplies: normalised and rounded to integers by the whole block,
-// with the bits of activation_rows.cuh, into shared memory.
+// The row that a kernel of block_row.cuh multiplies: normalised and rounded to integers with the bits of
+// activation_rows.cuh, each chunk by the warp that multiplies it, into shared memory.
 #pragma once
 
 #include "backend/cuda/kernels/activation_rows.cuh"
@@ -49,9 +49,10 @@ inline RowNorm row_norm_of(const RowPreparation& p) {
 }
 
 /// The barrier of the threads that prepare the row.
-struct RowBarrier {
-  __device__ void operator()() const { wait_for_team(1, kRowWarps * kWarp); }
-};
+inline constexpr int kRowBarrier = 1;
+__device__ inline void wait_for_row_warps() {
+  wait_for_team(kRowBarrier, kRowWarps * kWarp);
+}
 
 /// The scale of the row's norm, of any kind: reduce_rows() by the threads that prepare.
 __device__ inline RowScale scale_of_whole_row(const RowPreparation& p, RowPartials& partials) {
@@ -63,7 +64,7 @@ __device__ inline RowScale scale_of_whole_row(const RowPreparation& p, RowPartia
   };
   const float sum = first_sum_of_row(p, each);
   if (is_first_lane) partials.sums[0][warp] = sum;
-  RowBarrier()();
+  wait_for_row_warps();
   if (p.norm == LinearNorm::layer) {
     const float center = sum_of_partials(partials.sums[0]) / static_cast<float>(p.in);
     const float2 sums = second_sums_of_row(p, center, each);
@@ -71,7 +72,7 @@ __device__ inline RowScale scale_of_whole_row(const RowPreparation& p, RowPartia
       partials.offsets[0][warp] = sums.x;
       partials.squares[0][warp] = sums.y;
     }
-    RowBarrier()();
+    wait_for_row_warps();
   }
   return scale_of_row(p, 0, partials);
 }
@@ -84,8 +85,8 @@ struct OwnChunks {
   int slot;  // of the first; the others' follow
 };
 
-/// Rounds a warp's chunks. `read(i, at)`: values at … at + 7, the lane's eight number i of those that it
-/// reads ahead, as two fours, normalised.
+/// Rounds a warp's chunks. `read(at, y)`: values at … at + 7, normalised. kAhead: eights of values that a
+/// lane asks for before it uses them.
 template <class Blocks, int kAhead, class Read>
 __device__ void round_chunks(const BlockRow<Blocks>& row, const OwnChunks& own, const Read& read) {
   using Shape = StageShape<Blocks>;
@@ -115,8 +116,8 @@ __device__ void round_chunks(const BlockRow<Blocks>& row, const OwnChunks& own, 
   }
 }
 
-/// Waits for the row and prepares this warp's chunks of it. By the warps that multiply. `read`: thread
-/// 0 calls it when it has read the row.
+/// Waits for the row and prepares this warp's chunks of it. By the warps that multiply. `read`: called
+/// when the row, or most of it, has been read.
 template <class Blocks, RowNorm kNorm, class Read>
 __device__ void prepare_chunks(const RowPreparation& from, const BlockRow<Blocks>& row, const OwnChunks& own,
                                RowPartials& partials, const Read& read) {
@@ -155,7 +156,7 @@ __device__ void prepare_chunks(const RowPreparation& from, const BlockRow<Blocks
       for (int i = 0; i < kKeptOfBlockRow; ++i) f(kept.at(i), kept.y[i]);
     });
     if (lane == 0) partials.sums[0][threadIdx.x / kWarp] = sum;
-    RowBarrier()();
+    wait_for_row_warps();
     read();
     const float squares = sum_of_partials(partials.sums[0]);
     // Of powers of two the same quotient, sooner.
