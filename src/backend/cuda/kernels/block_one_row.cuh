@@ -18,8 +18,8 @@ struct OneRowChunk {
   const float2* sums;
 };
 
-/// add(): the sums of a chunk, of a lane's two rows, on top of zeros; kOwner: which of the four lanes of a row
-/// has them. This one is for formats with no better way yet (q6_k), by their columns.
+/// add(): the sums of a chunk, of a lane's two rows, on top of zeros; kOwner: which of the four lanes of a
+/// row has them. This one is for formats with no better way yet (q6_k), by their columns.
 template <class Blocks>
 struct OneRowBlocks {
   static constexpr int kOwner = 0;
