@@ -6,7 +6,8 @@
 
 namespace ingot::cuda {
 
-/// Whether there is a kernel for one row of so many values and a weight of this type.
+/// Whether there is a kernel for one row of so many values and a weight of this type: from compute capability
+/// 9.0 on.
 bool has_block_row(const Gpu& gpu, DType dtype, int64_t in);
 
 /// Whether it also places the heads of linear_qkv.
