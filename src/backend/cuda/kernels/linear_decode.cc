@@ -147,6 +147,7 @@ OneRowForm one_row_form(CudaBackend& cuda, const SkinnyLinear& linear, const Lin
 /// The tile of many rows, one of these; 0: there are none.
 int batch_tile(CudaBackend& cuda, const SkinnyLinear& linear, const std::vector<int>& tiles, bool has_heads) {
   std::vector<LinearForms::Form> forms;
+  forms.reserve(tiles.size());
   for (int tile : tiles) forms.push_back({.id = tile, .name = batch_tile_name(tile)});
   if (forms.empty()) return 0;
   return cuda.linear_forms().choose(shape_of(linear, has_heads), forms, forms.front().id);
