@@ -212,8 +212,7 @@ bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile
 bool places_heads_of_batch(const SkinnyLinear& linear, const LinearHeads& heads) {
   return has_linear_batch(linear) && linear.rows <= kMostRows && linear.dtype == DType::bf16 &&
          end_of(linear) == BatchEnd::plain && linear.part_count == 3 && heads.heads > 0 &&
-         heads.q_norm.data == nullptr && heads.table != nullptr && !heads.is_interleaved &&
-         rotates_whole_heads(heads) && heads.pairs >= kRunPairs && (heads.pairs & (heads.pairs - 1)) == 0;
+         heads.q_norm.data == nullptr && has_usual_heads(heads) && heads.pairs >= kRunPairs;
 }
 
 std::vector<int> batch_head_tiles(const Gpu& gpu, const SkinnyLinear& linear) {

@@ -109,11 +109,7 @@ __global__ void __launch_bounds__(kThreads, 1) linear_few_rows(const __grid_cons
       __syncwarp();  // the copies of all lanes are there; the stage before is read
       weights.read(stage == 0 ? kStages - 1 : stage - 1);
       const uint32_t from = loaded + static_cast<uint32_t>(stage * S::kStageBytes);
-      const uint4 input = load_piece(inputs + static_cast<uint32_t>(step * 64));
-      const uint4 low = load_piece(from);
-      uint4 high = {};
-      if constexpr (kHalves == 2) high = load_piece(from + kPieceBytes);
-      multiply_pieces<kType>(sums, low, high, input);
+      multiply_pieces<kType>(sums, load_pieces<kHalves>(inputs + static_cast<uint32_t>(step * 64), from));
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
 

@@ -63,6 +63,19 @@ __device__ inline uint4 load_piece(uint32_t from) {
   return piece;
 }
 
+/// What a step multiplies: the inputs, and one or two pieces of eight weight rows.
+struct StepPieces {
+  uint4 input;
+  uint4 low;
+  uint4 high;
+};
+template <int kHalves>
+__device__ inline StepPieces load_pieces(uint32_t inputs, uint32_t weights) {
+  StepPieces pieces{load_piece(inputs), load_piece(weights), {}};
+  if constexpr (kHalves == 2) pieces.high = load_piece(weights + kPieceBytes);
+  return pieces;
+}
+
 /// sums += weights (rows g: low, rows g + 8: high) * inputs, 16 values of k.
 template <DType kType>
 __device__ inline void multiply_half(float (&sums)[4], uint32_t low0, uint32_t high0, uint32_t low1,
@@ -89,6 +102,10 @@ __device__ inline void multiply_pieces(float (&sums)[4], const uint4& low, const
                                        const uint4& inputs) {
   multiply_half<kType>(sums, low.x, high.x, low.y, high.y, inputs.x, inputs.y);
   multiply_half<kType>(sums, low.z, high.z, low.w, high.w, inputs.z, inputs.w);
+}
+template <DType kType>
+__device__ inline void multiply_pieces(float (&sums)[4], const StepPieces& pieces) {
+  multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
 }
 
 }  // namespace ingot::cuda

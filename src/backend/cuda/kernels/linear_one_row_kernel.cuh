@@ -96,20 +96,6 @@ __device__ inline void copy_slice(const SkinnyLinear& linear, const Slice& slice
   __syncwarp();
 }
 
-/// What a step multiplies.
-template <int kHalves>
-struct StepPieces {
-  uint4 input;
-  uint4 low;
-  uint4 high;
-};
-template <int kHalves>
-__device__ inline StepPieces<kHalves> load_pieces(uint32_t inputs, uint32_t weights) {
-  StepPieces<kHalves> pieces{load_piece(inputs), load_piece(weights), {}};
-  if constexpr (kHalves == 2) pieces.high = load_piece(weights + kPieceBytes);
-  return pieces;
-}
-
 /// A norm's weights in bf16. What they are as floats is not computed before the row is asked for: that would
 /// wait for them.
 struct UsualNormWeights {
@@ -284,12 +270,11 @@ __global__ void __launch_bounds__(kOneRowThreads, kDeep ? 1 : kOneRowBlocks)
       // Two steps at a time: nothing is waited for but the matrix instructions before.
 #pragma unroll 1
       for (; step + 2 <= slice.steps; step += 2, inputs_of_step += 128) {
-        const StepPieces<kHalves> first =
-            load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
-        const StepPieces<kHalves> second =
+        const StepPieces first = load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
+        const StepPieces second =
             load_pieces<kHalves>(inputs_of_step + 64, loaded + (stage + 1) * S::kStageBytes);
-        multiply_pieces<kType>(sums, first.low, first.high, first.input);
-        multiply_pieces<kType>(sums, second.low, second.high, second.input);
+        multiply_pieces<kType>(sums, first);
+        multiply_pieces<kType>(sums, second);
         stage += 2;
       }
     }
@@ -300,9 +285,7 @@ __global__ void __launch_bounds__(kOneRowThreads, kDeep ? 1 : kOneRowBlocks)
         __syncwarp();  // the copies of all lanes are there; the stage before is read
         weights.read(static_cast<int>(stage == 0 ? kStages - 1 : stage - 1));
       }
-      const StepPieces<kHalves> pieces =
-          load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes);
-      multiply_pieces<kType>(sums, pieces.low, pieces.high, pieces.input);
+      multiply_pieces<kType>(sums, load_pieces<kHalves>(inputs_of_step, loaded + stage * S::kStageBytes));
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
     if (lane % 4 == 0) {  // all columns are the one row

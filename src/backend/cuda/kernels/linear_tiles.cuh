@@ -70,17 +70,30 @@ __device__ inline const char* weights_of_half(const SkinnyArguments& a, const Ti
          (row * a.linear.in + k) * 2;
 }
 
-/// Writes an output of a tile, and returns it; `up` is the second factor's sum.
+/// What is returned is written.
+__device__ inline float put_output(const SkinnyPart& part, int64_t at, float y) {
+  part.out[at] = y;
+  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
+  return y;
+}
+
+/// An output of a tile but for its residual; `up_sum`: the second factor's. `at`: of the output in [rows,
+/// out].
+__device__ inline float output_of_sums(const SkinnyArguments& a, const SkinnyPart& part, int64_t at, int n,
+                                       float row_scale, float sum, float up_sum) {
+  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
+  return before_residual(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
+}
+
+/// Writes an output of a tile, and returns it.
 __device__ inline float write_output(const SkinnyArguments& a, const Tile& tile, int output, int row,
                                      float row_scale, float sum, float up_sum) {
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int n = tile.first_output + output;
   const int64_t at = row * static_cast<int64_t>(part.outputs) + n;
-  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
-  const float y = finished(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, at);
-  part.out[at] = y;
-  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
-  return y;
+  float y = output_of_sums(a, part, at, n, row_scale, sum, up_sum);
+  if (a.linear.epilogue.residual != nullptr) y = __fadd_rn(a.linear.epilogue.residual[at], y);
+  return put_output(part, at, y);
 }
 
 /// The same of usual ends, with the residual, if there is one.
@@ -92,9 +105,7 @@ __device__ inline float write_usual_output(const SkinnyArguments& a, const Tile&
   float y = sum;
   if (kEnd == LinearEnd::gated_silu) y = __fmul_rn(activated(LinearActivation::silu, sum), up_sum);
   if (kEnd == LinearEnd::plain && a.linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
-  part.out[at] = y;
-  if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
-  return y;
+  return put_output(part, at, y);
 }
 
 /// The same of one row, whose residual, if there is one, has been read.
@@ -105,12 +116,9 @@ __device__ inline float write_row_output(const SkinnyArguments& a, const Tile& t
     return write_usual_output<kEnd>(a, tile, output, 0, sum, up_sum, residual);
   const SkinnyPart& part = a.linear.parts[tile.part];
   const int n = tile.first_output + output;
-  const float up = a.linear.epilogue.gated ? biased(up_sum, row_scale, part.up_bias, n) : 0;
-  float y = before_residual(a.linear.epilogue, biased(sum, row_scale, part.bias, n), up, n, n);
+  float y = output_of_sums(a, part, n, n, row_scale, sum, up_sum);
   if (a.linear.epilogue.residual != nullptr) y = __fadd_rn(residual, y);
-  part.out[n] = y;
-  if (part.out_bf16 != nullptr) part.out_bf16[n] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
-  return y;
+  return put_output(part, n, y);
 }
 
 }  // namespace ingot::cuda
