@@ -236,6 +236,12 @@ __device__ inline float power_of_two(int exponent) {
   return __uint_as_float(static_cast<unsigned>(exponent + 127) << 23);
 }
 
+/// Four values of a row with an RMS norm.
+__device__ inline float4 rms_normalised(const float4& y, float scale, const float4& weight) {
+  return {normalised(y.x, scale, weight.x), normalised(y.y, scale, weight.y),
+          normalised(y.z, scale, weight.z), normalised(y.w, scale, weight.w)};
+}
+
 /// A row of at most kKept * kRowStep values, a multiple of four, that a block reads once and keeps in
 /// registers: zeros beyond its end.
 template <int kKept>
@@ -301,8 +307,7 @@ struct KeptRow {
 #pragma unroll
     for (int i = 0; i < kKept; ++i) {
       if (i > 0 && at(i) >= p.in) continue;
-      y[i] = {normalised(y[i].x, scale, weight[i].x), normalised(y[i].y, scale, weight[i].y),
-              normalised(y[i].z, scale, weight[i].z), normalised(y[i].w, scale, weight[i].w)};
+      y[i] = rms_normalised(y[i], scale, weight[i]);
     }
   }
 };

@@ -164,9 +164,7 @@ __device__ void prepare_chunks(const RowPreparation& from, const BlockRow<Blocks
     const float scale = scale_of(variance, p.eps);
     round_chunks<Blocks, 1>(row, own, [&](int, float4(&y)[2]) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i)
-        y[i] = {normalised(x[i].x, scale, weights[i].x), normalised(x[i].y, scale, weights[i].y),
-                normalised(x[i].z, scale, weights[i].z), normalised(x[i].w, scale, weights[i].w)};
+      for (int i = 0; i < 2; ++i) y[i] = rms_normalised(x[i], scale, weights[i]);
     });
   } else {
     wait_for_inputs();
