@@ -1,4 +1,5 @@
-// Scores of a group's keys: what its lanes have multiplied, added by halves (attention_piece.cuh).
+// What lanes compute with the vectors of keys and values that they hold (attention_piece.cuh), above all the
+// scores of a group's keys: what its lanes have multiplied, added by halves.
 #pragma once
 
 #include "backend/cuda/kernels/attention_piece_shape.cuh"

@@ -70,7 +70,7 @@ __device__ inline const char* weights_of_half(const SkinnyArguments& a, const Ti
          (row * a.linear.in + k) * 2;
 }
 
-/// What is returned is written.
+/// Writes an output, of place `at` in [rows, out], also rounded where that is wanted, and returns it.
 __device__ inline float put_output(const SkinnyPart& part, int64_t at, float y) {
   part.out[at] = y;
   if (part.out_bf16 != nullptr) part.out_bf16[at] = __bfloat16_as_ushort(__float2bfloat16_rn(y));
