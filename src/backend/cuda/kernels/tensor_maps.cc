@@ -45,10 +45,12 @@ CUtensorMap map_boxes(const MatrixBoxes& boxes) {
   const cuuint32_t steps[] = {1, 1};
   const CUtensorMapDataType type =
       boxes.dtype == DType::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  // Whole 256 bytes in the second-level cache for each 128 that are asked for would stream weights up to 4 %
+  // slower (H200).
   static_cast<void>(encode()(&map, type, 2, const_cast<void*>(boxes.data), sizes, strides, box, steps,
                              CU_TENSOR_MAP_INTERLEAVE_NONE,
                              boxes.is_swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
-                             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+                             CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
   return map;
 }
 
