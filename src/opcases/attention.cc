@@ -57,6 +57,10 @@ std::vector<OpCase> attention_cases() {
       cases.push_back(situation(fmt::format("context{}", context), {{1, context}}, {}, window));
     }
   }
+  // Wide heads, whose keys may be cut up otherwise.
+  for (int64_t context : {1025, 1153, 1280, 1281})
+    cases.push_back(situation(fmt::format("context{}", context), {{1, context}},
+                              {.heads = 4, .kv_heads = 1, .head_dim = 128}));
   // Any scale: what pads a vector of scores must not come to be the highest.
   for (const float scale : {-0.25F, 0.0F}) {
     cases.push_back(situation(fmt::format("scale{}", scale), {{1, 33}, {2, 45}}, {}, 0, 0, scale));

@@ -51,8 +51,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int d = thread; d < head_dim; d += kThreads) a.out[head * head_dim + d] = 0;
     return;
   }
-  const int split_size = is_split ? split_keys(row.keys(), a.kv_heads) : row.keys();
-  const int splits = is_split ? splits_of(row.keys(), a.kv_heads) : 1;
+  const int split_size = is_split ? split_keys(a, row.keys()) : row.keys();
+  const int splits = is_split ? splits_of(a, row.keys()) : 1;
   if (split >= splits) return;
   const int begin = row.first + split * split_size;
   const int end = begin + min(split_size, row.keys() - split * split_size);

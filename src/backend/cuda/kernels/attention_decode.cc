@@ -19,7 +19,7 @@ size_t pieces(const PagedAttention& attention, int splits) {
 /// Where the pieces of generated tokens' rows lie in the launch's workspace; nowhere where rows have one.
 SplitSums split_sums(const PagedAttention& attention, const backend::Launch& launch) {
   // At least one: rows of no sequence are written even where there are no pages.
-  SplitSums sums{.most_splits = std::max(1, most_splits(most_keys(attention), attention.kv_heads))};
+  SplitSums sums{.most_splits = std::max(1, most_splits(attention, most_keys(attention)))};
   if (sums.most_splits > 1) {
     const size_t count = pieces(attention, sums.most_splits);
     sums.stats = reinterpret_cast<float2*>(launch.workspace.data());
@@ -32,7 +32,7 @@ SplitSums split_sums(const PagedAttention& attention, const backend::Launch& lau
 
 size_t attention_decode_workspace(const backend::Backend&, const backend::Launch& launch) {
   const PagedAttention attention = read_attention(launch);
-  const int splits = most_splits(most_keys(attention), attention.kv_heads);
+  const int splits = most_splits(attention, most_keys(attention));
   if (splits <= 1) return 0;
   return pieces(attention, splits) *
          (static_cast<size_t>(attention.head_dim) * sizeof(float) + sizeof(float2));

@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kJoinTeam, 4) join_splits(const Join join) {
   const bool is_row = find_row(a, static_cast<int>(blockIdx.x / static_cast<unsigned>(a.heads)), row);
   wait_for_inputs();
   if (!is_row) return;
-  const int splits = splits_of(row.keys(), a.kv_heads);
+  const int splits = splits_of(a, row.keys());
   if (splits > 1) join_pieces(a, sums, head, splits, thread, parts);
 }
 

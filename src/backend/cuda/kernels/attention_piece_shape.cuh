@@ -68,7 +68,7 @@ struct WarpKeys {
   __device__ __forceinline__ WarpKeys(const PagedAttention& a, const PieceItem& item, int warp) {
     const AttentionRow& place = item.piece.place;
     const int keys = place.keys();
-    const int split_size = split_keys(keys, a.kv_heads);
+    const int split_size = split_keys(a, keys);
     pages = a.block_table + static_cast<int64_t>(place.sequence) * a.pages;
     kv_head = item.kv_head;
     begin = place.first + item.piece.split * split_size;

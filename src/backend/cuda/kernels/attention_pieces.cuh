@@ -87,15 +87,15 @@ class PieceWalk {
     const int position = a.context_len[sequence] - (end - row);
     return {sequence, position, first_key(a, position)};
   }
-  __device__ static int items_of(int keys, int kv_heads) {
-    return (splits_of(keys, kv_heads) + kTogether - 1) / kTogether;
+  __device__ static int items_of(const PagedAttention& a, int keys) {
+    return (splits_of(a, keys) + kTogether - 1) / kTogether;
   }
   __device__ static int pieces_of(const PagedAttention& a, int sequence) {
     const int end = a.seq_start[sequence + 1];
     int pieces = 0;
 #pragma unroll 1
     for (int row = a.seq_start[sequence]; row < end; ++row)
-      pieces += items_of(place_of(a, sequence, end, row).keys(), a.kv_heads);
+      pieces += items_of(a, place_of(a, sequence, end, row).keys());
     return pieces;
   }
   __device__ void enter(const PagedAttention& a, int sequence) {
@@ -106,7 +106,7 @@ class PieceWalk {
   __device__ void enter_row(const PagedAttention& a, int row) {
     piece_.row = row;
     piece_.place = place_of(a, piece_.place.sequence, end_, row);
-    splits_ = items_of(piece_.place.keys(), a.kv_heads);
+    splits_ = items_of(a, piece_.place.keys());
   }
 
   AttentionPiece piece_;

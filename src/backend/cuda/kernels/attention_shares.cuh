@@ -34,19 +34,23 @@ template <typename Stats, typename Mixed>
 __device__ __forceinline__ Joined join(int count, Stats&& stats, Mixed&& mixed) {
   constexpr unsigned kAll = 0xffffffff;
   const int own = static_cast<int>(threadIdx.x) % kJoinedAtOnce;
-  float max = -INFINITY;
+  float4 values[kJoinedAtOnce];
+  float2 of;
+  const auto load = [&](int first) {
+#pragma unroll
+    for (int i = 0; i < kJoinedAtOnce; ++i) values[i] = mixed(min(first + i, count - 1));
+    of = stats(min(first + own, count - 1));
+  };
+  load(0);
+  float max = of.x;
 #pragma unroll 1
-  for (int first = 0; first < count; first += kJoinedAtOnce)
+  for (int first = kJoinedAtOnce; first < count; first += kJoinedAtOnce)
     max = fmaxf(max, stats(min(first + own, count - 1)).x);
 #pragma unroll
   for (int other = 1; other < kJoinedAtOnce; other *= 2) max = fmaxf(max, __shfl_xor_sync(kAll, max, other));
   Joined joined{{0, 0, 0, 0}, max, 0};
 #pragma unroll 1
-  for (int first = 0; first < count; first += kJoinedAtOnce) {
-    float4 values[kJoinedAtOnce];
-#pragma unroll
-    for (int i = 0; i < kJoinedAtOnce; ++i) values[i] = mixed(min(first + i, count - 1));
-    const float2 of = stats(min(first + own, count - 1));
+  for (int first = 0;;) {
     const float weight = first + own < count ? piece::rescale(of.x, max) : 0;
     joined.sum = fmaf(weight, of.y, joined.sum);
 #pragma unroll
@@ -54,6 +58,9 @@ __device__ __forceinline__ Joined join(int count, Stats&& stats, Mixed&& mixed) 
       const float of_piece = __shfl_sync(kAll, weight, i);
       if (first + i < count) joined.mixed = piece::add(joined.mixed, values[i], of_piece);
     }
+    first += kJoinedAtOnce;
+    if (first >= count) break;
+    load(first);
   }
 #pragma unroll
   for (int other = 1; other < kJoinedAtOnce; other *= 2)

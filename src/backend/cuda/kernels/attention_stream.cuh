@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kJoinedAtOnce* kWarp)
   const int row_number = (block >> log_blocks) / of_row;
   const int item = (block >> log_blocks) % of_row;
   const bool is_row = find_row(a, row_number, row);
-  const int splits = is_row ? splits_of(row.keys(), a.kv_heads) : 1;
+  const int splits = is_row ? splits_of(a, row.keys()) : 1;
   wait_for_inputs();
   if (splits == 1) return;
   const int groups = (splits - 1) / kJoinedAtOnce + 1;

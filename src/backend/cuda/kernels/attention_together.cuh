@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
   if (own.done()) return;
   ring.come_to_item(a);
   const PieceItem item = own.item<S>();
-  const int pieces = splits_of(item.piece.place.keys(), a.kv_heads);
+  const int pieces = splits_of(a, item.piece.place.keys());
   const int group = a.heads / a.kv_heads;
   const int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
   if (rank < pieces)
