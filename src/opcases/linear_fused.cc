@@ -179,6 +179,20 @@ OpCase speed(LinearForm form, DType dtype, int64_t rows, int64_t in, std::vector
   return op_case;
 }
 
+struct Size {
+  int64_t rows, in, out;
+};
+
+/// What layers have of some 10 to 64 rows: bf16 without biases.
+void some_rows(std::vector<OpCase>& cases, const LinearForm& form, std::initializer_list<Size> sizes) {
+  for (const Size& size : sizes)
+    cases.push_back(situation({.form = form,
+                               .weights = std::vector(form.parts.size(), DType::bf16),
+                               .outs = std::vector(form.parts.size(), size.out),
+                               .rows = size.rows,
+                               .in = size.in}));
+}
+
 /// One linear with each of these activations, and with b as a row and as rows.
 std::vector<OpCase> one_part(const std::vector<Activation>& activations, bool adds) {
   std::vector<OpCase> cases;
@@ -299,6 +313,7 @@ std::vector<BadCase> linear_norm_bad_cases() {
 std::vector<OpCase> linear_add_cases() {
   std::vector<OpCase> cases = one_part({Activation::none}, true);
   const LinearForm residual{.residual = true};
+  some_rows(cases, residual, {{9, 2080, 520}, {17, 4160, 40}, {48, 544, 136}, {64, 1056, 264}});
   cases.push_back(speed(residual, DType::bf16, 1, 3072, {1024}));  // Qwen3-0.6B's way back from the ffn
   for (DType dtype : {DType::bf16, DType::q8_0, DType::q4_k, DType::q6_k}) {
     cases.push_back(speed(residual, dtype, 1, 8192, {2048}));  // Llama 3.2 1B's
@@ -408,6 +423,8 @@ std::vector<OpCase> linear_glu_cases() {
   sweep(cases, form, std::nullopt, false);
   const LinearForm swiglu{.norm = kRms, .parts = {{}, {}}, .activation = Activation::silu, .gated = true};
   cases.push_back(speed(swiglu, DType::bf16, 1, 1024, {3072, 3072}));  // Qwen3-0.6B
+  // Outputs for more than 64 on each of an H200's multiprocessors, of whole and of odd steps.
+  some_rows(cases, swiglu, {{9, 544, 8464}, {17, 96, 8712}, {48, 64, 8712}, {64, 64, 8456}});
   for (DType dtype : {DType::q8_0, DType::q4_k, DType::q6_k}) {
     cases.push_back(speed(swiglu, dtype, 1, 2048, {8192, 8192}));  // Llama 3.2 1B
   }

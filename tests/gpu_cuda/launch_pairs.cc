@@ -16,10 +16,10 @@ using graph::Value;
 
 constexpr graph::NormPrologue kRms{.kind = graph::NormPrologue::Kind::rms, .eps = 1e-5F};
 
-/// A linear of one row in bf16.
-opcases::OpCase linear(const LinearForm& form, int64_t in, int64_t out) {
-  return {.name = fmt::format("{}x{}", in, out),
-          .dims = opcases::tokens(1),
+/// A linear in bf16.
+opcases::OpCase linear(const LinearForm& form, int64_t in, int64_t out, int64_t rows = 1) {
+  return {.name = fmt::format("{}x{}x{}", rows, in, out),
+          .dims = opcases::tokens(rows),
           .build = [=](opcases::CaseBuilder& b) {
             std::vector<Value> inputs{b.f32({graph::Symbol::tokens, in})};
             for (int i = 0; i < form.norm.inputs(); ++i) inputs.push_back(b.weight(DType::bf16, {in}));
@@ -139,6 +139,10 @@ TEST_F(GpuLaunchPairs, LinearsTakeRowsThatWereRoundedBefore) {
   for (const auto& [in, between, out] :
        {std::tuple{64, 96, 32}, {64, 96, 41}, {2048, 5120, 2064}, {1024, 3072, 1024}, {512, 8192, 512}})
     expect_same(linear(gated, in, between), linear(residual, between, out));
+  // Of 9 to 64 rows, in tiles of clusters and in those for each multiprocessor.
+  for (const auto& [rows, in, between] :
+       {std::tuple{9, 512, 1024}, {20, 512, 5000}, {16, 96, 8712}, {33, 2080, 9000}, {64, 512, 14344}})
+    expect_same(linear(gated, in, between, rows), linear(residual, between, 512, rows));
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ bool is_form(std::string_view name) {
   for (size_t i = 0; i < kOneRowForms; ++i) {
     if (to_string(static_cast<OneRowForm>(i)) == name) return true;
   }
-  return name.starts_with(kBatchTileName);
+  return name.starts_with(kBatchTileName) || name == batch_tile_name(kTallTile);
 }
 
 struct Trial {

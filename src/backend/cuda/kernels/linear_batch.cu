@@ -4,6 +4,7 @@
 
 #include "backend/cuda/kernels/linear_batch_heads.h"
 #include "backend/cuda/kernels/linear_batch_kernel.cuh"
+#include "backend/cuda/kernels/linear_tall.h"
 #include "backend/cuda/kernels/linear_tensor.h"
 #include "backend/cuda/kernels/tensor_maps.h"
 
@@ -19,14 +20,14 @@ template <DType kType, class T>
 int most_clusters(const Gpu& gpu) {
   const auto kernel = linear_batch<kType, T, BatchEnd::any>;
   static_cast<void>(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBatchSharedBytes));
   cudaLaunchAttribute attribute = {};
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {kBatchCluster, 1, 1};
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(gpu.multiprocessors / kBatchCluster * kBatchCluster));
   config.blockDim = dim3(T::kThreads);
-  config.dynamicSmemBytes = T::kSharedBytes;
+  config.dynamicSmemBytes = kBatchSharedBytes;
   config.attrs = &attribute;
   config.numAttrs = 1;
   int clusters = 0;
@@ -107,7 +108,7 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const Li
     if (outputs % kGroupOutputs != 0) a.heights.stage_bytes += kRunPairs * kBatchDepth * 2;
     while ((kRunPairs << a.runs_log2) < heads.pairs) ++a.runs_log2;
   }
-  a.heights.stages = std::min(T::kRingBytes / a.heights.stage_bytes, T::kMostStages);
+  a.heights.stages = std::min(T::kRingBytes / a.heights.stage_bytes, kMostStages);
   const int tiles = count_tiles(a.skinny, outputs);
   a.x = map_boxes({.data = linear.x,
                    .dtype = kType,
@@ -132,13 +133,13 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const Li
   if (gated) a.weights[1] = map_weight(linear.parts[0].up, linear.parts[0].outputs);
   const auto kernel = kernel_for<kType, T>(linear, has_heads);
   static_cast<void>(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, T::kSharedBytes));
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBatchSharedBytes));
   static const int clusters = most_clusters<kType, T>(gpu);  // a matter of the device
   launch_overlapped<BatchArguments>(
       gpu, kernel,
       {.blocks = static_cast<unsigned>(std::min(tiles, clusters) * kBatchCluster),
        .threads = T::kThreads,
-       .shared_bytes = T::kSharedBytes,
+       .shared_bytes = kBatchSharedBytes,
        .cluster = kBatchCluster},
       a);
 }
@@ -173,6 +174,11 @@ void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const Linea
   run_columns<kType, 64>(gpu, skinny, outputs, heads);
 }
 
+/// Whether tall tiles are the rule: where they fill more than a third of what a multiprocessor can hold.
+bool is_tall(const Gpu& gpu, const SkinnyLinear& linear) {
+  return tall_tile(gpu, linear) > kMostTallOutputs / 3;
+}
+
 bool has_linear_batch(const SkinnyLinear& linear) {
   return linear.rows >= kFewestRows && linear.in > 0 && has_linear_tensor();
 }
@@ -182,11 +188,16 @@ bool has_linear_batch(const SkinnyLinear& linear) {
 std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear) {
   SkinnyArguments arguments{.linear = linear};
   if (!has_linear_batch(linear) || count_tiles(arguments, 1) == 0) return {};
-  std::vector<int> tiles{tile_outputs(arguments, clusters_of(gpu))};
+  std::vector<int> tiles;
+  const bool has_tall = tall_tile(gpu, linear) > 0;
+  const int short_tile = tile_outputs(arguments, clusters_of(gpu));
+  if (has_tall && is_tall(gpu, linear)) tiles.push_back(kTallTile);
+  tiles.push_back(short_tile);
+  if (has_tall && !is_tall(gpu, linear)) tiles.push_back(kTallTile);
   const int step = kHalfOutputs;
   for (int tile = step; tile <= kMostGroups * (linear.epilogue.gated ? kHalfOutputs : kGroupOutputs);
        tile += step) {
-    if (tile != tiles.front()) tiles.push_back(tile);
+    if (tile != short_tile) tiles.push_back(tile);
   }
   return tiles;
 }
@@ -196,6 +207,10 @@ bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile
   if (!has_linear_batch(linear)) return false;
   SkinnyArguments all = arguments;
   if (count_tiles(all, 1) == 0) return true;
+  if (tile == kTallTile || (tile == 0 && is_tall(gpu, linear))) {
+    run_linear_tall(gpu, all);
+    return true;
+  }
   const int outputs = tile > 0 ? tile : tile_outputs(all, clusters_of(gpu));
   for (int64_t first = 0; first < linear.rows; first += kMostRows) {
     SkinnyArguments some = some_rows(all, first, kMostRows);

@@ -5,24 +5,14 @@
 #include <cuda.h>
 
 #include "backend/cuda/kernels/linear_heads.h"
+#include "backend/cuda/kernels/linear_stages.cuh"
 #include "backend/cuda/kernels/linear_tiles.cuh"
 #include "backend/cuda/kernels/linear_usual.cuh"
-#include "backend/cuda/kernels/warpgroup_mma.cuh"
 
 namespace ingot::cuda {
 
 inline constexpr int kBatchCluster = kSlices / kSliceGroup;
-inline constexpr int kBatchDepth = 64;  // values of a row in a stage: 128 bytes
 inline constexpr int kHalfOutputs = kGroupOutputs / 2;
-
-/// How a launch cuts up the weight rows. A tile may be lower than what the warpgroups multiply: what they
-/// have beyond it is not used.
-struct BatchHeights {
-  int outputs;      // of a tile
-  int rows;         // of weights that are copied for a tile
-  int stage_bytes;  // weights and inputs
-  int stages;
-};
 
 using BatchEnd = LinearEnd;  // the usual ones have kernels of their own
 
@@ -64,40 +54,29 @@ struct BatchTile {
   static constexpr int kRankBytes = kItems * 16;
   static constexpr int kSumsBytes = kBatchCluster * kRankBytes;
   static constexpr int kBoxOfGroup = kGroupOutputs * kBatchDepth * 2;
-  static constexpr int kMostStages = 24;
-  static constexpr int kSharedBytes = (227 << 10) - 512;  // the barriers have the rest
   // Behind the ring lie the sums, and what warpgroups read behind a low tile's weights.
   static constexpr int kBehindBytes = kSumsBytes < kBoxOfGroup ? kBoxOfGroup : kSumsBytes;
-  static constexpr int kRingBytes = (kSharedBytes - kBehindBytes - 1024) / 1024 * 1024;
+  static constexpr int kRingBytes = (kBatchSharedBytes - kBehindBytes - 1024) / 1024 * 1024;
 };
 
-/// The barriers and stages of a block.
+/// A block's shared memory.
 template <class T>
 struct BatchShared {
+  StageRing<T::kInputBytes> ring;
   uint32_t sums;
-  uint32_t stages;
-  uint32_t barriers;
-  int stage_bytes;
 
-  __device__ uint32_t stage(int i) const { return stages + static_cast<uint32_t>(i * stage_bytes); }
-  __device__ uint32_t weights(int i) const { return stage(i) + T::kInputBytes; }
-  __device__ uint32_t full(int i) const { return barriers + static_cast<uint32_t>(i * 8); }
-  __device__ uint32_t free(int i) const { return barriers + static_cast<uint32_t>((T::kMostStages + i) * 8); }
-  __device__ uint32_t sums_full() const { return barriers + T::kMostStages * 16; }
-  __device__ uint32_t sums_free() const { return barriers + T::kMostStages * 16 + 8; }
+  __device__ uint32_t sums_full() const { return ring.barriers_behind(); }
+  __device__ uint32_t sums_free() const { return ring.barriers_behind() + 8; }
 };
 
 /// Calls stage(tile, k) for the stages of a block in the order in which they are copied and multiplied, until
-/// it returns false. A slice's last stage may reach into the next slice.
+/// it returns false.
 template <class Stage>
 __device__ __forceinline__ void for_each_stage(int64_t in, int rank, int first_tile, int tiles,
                                                int tile_stride, const Stage& stage) {
   for (int tile = first_tile; tile < tiles; tile += tile_stride) {
     for (int i = 0; i < kSliceGroup; ++i) {
-      const Slice slice = slice_of(in, rank * kSliceGroup + i);
-      for (int step = 0; step < slice.steps; step += 2) {
-        if (!stage(tile, (slice.begin + step) * kStep)) return;
-      }
+      if (!for_stages_of_slice(in, rank * kSliceGroup + i, [&](int k) { return stage(tile, k); })) return;
     }
   }
 }

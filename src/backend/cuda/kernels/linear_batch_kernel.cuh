@@ -1,123 +1,67 @@
 // The kernel of linear_batch.h. A cluster of four blocks computes tiles of weight rows for up to 64 rows of
-// inputs, each block a fourth of K: one group of slices. One warp of a block has the copy engine fill a ring
-// of stages in shared memory, each with 64 values of the tile's weight rows and of the inputs; the ring
-// reaches across tiles, and its first weights are asked for while the kernel ahead is still running. A
-// warpgroup for each 64 weight rows multiplies what is there, slice by slice from zero, and adds the slices'
-// sums as they come. Then the blocks send each other the groups' sums: each finishes a fourth of the tile's
-// outputs.
+// inputs, each block a fourth of K: one group of slices. The ring of stages (linear_stages.cuh) reaches
+// across tiles. A warpgroup for each 64 weight rows multiplies what is there, slice by slice from zero, and
+// adds the slices' sums as they come. Then the blocks send each other the groups' sums: each finishes a
+// fourth of the tile's outputs.
 //
 // The sums of a slice are those of a chain of m16n8k16 (linear_fragments.cuh): instructions of warpgroups
 // give the same bits for the same sixteen values of k.
 #pragma once
 
-#include <type_traits>
-
 #include "backend/cuda/kernels/linear_batch_heads.cuh"
 #include "backend/cuda/kernels/linear_batch_sums.cuh"
 #include "backend/cuda/kernels/linear_cluster.cuh"
-#include "backend/cuda/kernels/linear_overlap.cuh"
-#include "backend/cuda/kernels/tensor_copies.cuh"
 
 namespace ingot::cuda {
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
-/// One thread asks for all stages of its block.
+/// Asks for the weights of a stage.
 template <BatchEnd kEnd, class T>
-__device__ __forceinline__ void copy_stages(const BatchArguments& a, const BatchShared<T>& shared, int rank,
-                                            int first_tile, int tiles, int tile_stride) {
-  const SkinnyLinear& linear = a.skinny.linear;
-  const bool gated = is_gated<kEnd>(linear.epilogue);
-  const uint64_t policy = weights_policy(a.skinny.is_read_once);
-  const BatchHeights& heights = a.heights;
-  const auto copy_weights_of = [&](int i, int tile_number, int k) {
-    expect_bytes(shared.full(i), heights.rows * kBatchDepth * 2 + T::kInputBytes);
-    const Tile tile = tile_at(a.skinny, tile_number, heights.outputs);
-    if constexpr (kEnd == BatchEnd::heads) {
-      for (int run = 0; run < heights.outputs / kRunRows; ++run) {
-        const RunOfPairs pairs(tile.first_output / kRunRows + run, a.runs_log2);
-        const int row = pairs.head * static_cast<int>(a.heads.head_dim) + pairs.first;
-        const uint32_t to =
-            shared.weights(i) +
-            static_cast<uint32_t>((run / 2 * kGroupOutputs + run % 2 * kRunPairs) * kBatchDepth * 2);
-        copy_box_once(to, a.weights[tile.part], shared.full(i), k, row, policy);
-        copy_box_once(to + kHalfOutputs * kBatchDepth * 2, a.weights[tile.part], shared.full(i), k,
-                      row + static_cast<int>(a.heads.pairs), policy);
-      }
-      return;
+__device__ __forceinline__ void copy_weights(const BatchArguments& a, uint64_t policy, uint32_t to,
+                                             uint32_t barrier, int tile_number, int k) {
+  const Tile tile = tile_at(a.skinny, tile_number, a.heights.outputs);
+  if constexpr (kEnd == BatchEnd::heads) {
+    for (int run = 0; run < a.heights.outputs / kRunRows; ++run) {
+      const RunOfPairs pairs(tile.first_output / kRunRows + run, a.runs_log2);
+      const int row = pairs.head * static_cast<int>(a.heads.head_dim) + pairs.first;
+      const uint32_t run_to =
+          to + static_cast<uint32_t>((run / 2 * kGroupOutputs + run % 2 * kRunPairs) * kBatchDepth * 2);
+      copy_box_once(run_to, a.weights[tile.part], barrier, k, row, policy);
+      copy_box_once(run_to + kHalfOutputs * kBatchDepth * 2, a.weights[tile.part], barrier, k,
+                    row + static_cast<int>(a.heads.pairs), policy);
     }
-    if (!gated) {
-      copy_box_once(shared.weights(i), a.weights[tile.part], shared.full(i), k, tile.first_output, policy);
-      return;
-    }
+    return;
+  }
+  if (!is_gated<kEnd>(a.skinny.linear.epilogue)) {
+    copy_box_once(to, a.weights[tile.part], barrier, k, tile.first_output, policy);
+    return;
+  }
 #pragma unroll
-    for (int h = 0; h < 2 * T::kGroups; ++h)  // the halves of each group are one factor's and the other's
-      copy_box_once(shared.weights(i) + static_cast<uint32_t>(h * kHalfOutputs * kBatchDepth * 2),
-                    a.weights[h % 2], shared.full(i), k, tile.first_output + h / 2 * kHalfOutputs, policy);
-  };
-  prefetch_map(a.x);
-  prefetch_map(a.weights[0]);
-  // Nobody writes weights: the first are on their way before the inputs are there.
-  int ahead = 0;
-  for_each_stage(linear.in, rank, first_tile, tiles, tile_stride, [&](int tile, int k) {
-    copy_weights_of(ahead, tile, k);
-    return ++ahead < heights.stages;
-  });
-  wait_for_inputs();
-  int stage = 0;
-  uint32_t parity = 1;  // all are free at first
-  int left_ahead = ahead;
-  for_each_stage(linear.in, rank, first_tile, tiles, tile_stride, [&](int tile, int k) {
-    if (left_ahead > 0) {
-      --left_ahead;
-    } else {
-      wait_barrier(shared.free(stage), parity);
-      copy_weights_of(stage, tile, k);
-    }
-    copy_box(shared.stage(stage), a.x, shared.full(stage), k, 0);
-    stage = stage + 1 == heights.stages ? 0 : stage + 1;
-    if (stage == 0) parity ^= 1;
-    return true;
-  });
+  for (int h = 0; h < 2 * T::kGroups; ++h)  // the halves of each group are one factor's and the other's
+    copy_box_once(to + static_cast<uint32_t>(h * kHalfOutputs * kBatchDepth * 2), a.weights[h % 2], barrier,
+                  k, tile.first_output + h / 2 * kHalfOutputs, policy);
 }
 
 /// A warpgroup multiplies and finishes its part of the tiles.
-template <DType kType, BatchEnd kEnd, class T>
+template <DType kType, BatchEnd kEnd, class T, class ForStages>
 __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const BatchShared<T>& shared,
                                                 const char* received, int rank, int group, int first_tile,
-                                                int tiles, int tile_stride) {
+                                                int tiles, int tile_stride, const ForStages& for_stages) {
   const SkinnyLinear& linear = a.skinny.linear;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   wait_for_inputs();
-  int stage = 0;
-  uint32_t parity = 0;
+  if (threadIdx.x == 0) copy_first_inputs(shared.ring, a.x, for_stages);
+  __syncwarp();
+  RingPlace ring_place;
   uint32_t tile_parity = 0;
   for (int tile = first_tile; tile < tiles; tile += tile_stride, tile_parity ^= 1) {
     float total[T::kColumns / 2];
 #pragma unroll 1
     for (int i = 0; i < kSliceGroup; ++i) {
-      const Slice slice = slice_of(linear.in, rank * kSliceGroup + i);
-      float sums[T::kColumns / 2] = {};
-      const auto multiply_stage = [&](auto products) {
-        wait_barrier(shared.full(stage), parity);
-        const uint64_t weights = tile_descriptor(
-            shared.weights(stage) + static_cast<uint32_t>(group * kGroupOutputs * kBatchDepth * 2));
-        const uint64_t rows = tile_descriptor(shared.stage(stage));
-        begin_products();
-#pragma unroll
-        for (int product = 0; product < products.value; ++product)
-          multiply_tiles<kType, T::kColumns>(sums, weights + kStepOfTile * product,
-                                             rows + kStepOfTile * product, 1);
-        commit_products();
-        wait_for_products<0>();
-        if (lane == 0) arrive(shared.free(stage));
-        stage = stage + 1 == a.heights.stages ? 0 : stage + 1;
-        if (stage == 0) parity ^= 1;
-      };
-#pragma unroll 1
-      for (int step = 0; step + 1 < slice.steps; step += 2)
-        multiply_stage(std::integral_constant<int, kBatchDepth / 16>());
-      if (slice.steps % 2 != 0) multiply_stage(std::integral_constant<int, kStep / 16>());
+      float sums[T::kColumns / 2];
+      multiply_slice<kType, T::kColumns>(sums, shared.ring, ring_place,
+                                         slice_of(linear.in, rank * kSliceGroup + i), group);
 #pragma unroll
       for (int c = 0; c < T::kColumns / 2; ++c) total[c] = i == 0 ? sums[c] : total[c] + sums[c];
     }
@@ -163,22 +107,19 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
 template <DType kType, class T, BatchEnd kEnd>
 __global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_constant__ BatchArguments a) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  __shared__ uint64_t barriers[2 * T::kMostStages + 2];  // also what tells that there is code
+  __shared__ uint64_t barriers[kRingBarriers];  // also what tells that there is code
   extern __shared__ char dynamic[];
   const uint32_t dynamic_at = shared_address(dynamic);
   // Sums last: of the last stage, too, warpgroups multiply what lies behind a low tile's weights.
   const uint32_t stages = (dynamic_at + 1023) & ~1023U;  // swizzles repeat there
-  const BatchShared<T> shared{.sums = stages + T::kRingBytes,
-                              .stages = stages,
-                              .barriers = shared_address(barriers),
-                              .stage_bytes = a.heights.stage_bytes};
+  const BatchShared<T> shared{
+      .ring = {.stages = stages, .barriers = shared_address(barriers), .heights = a.heights},
+      .sums = stages + T::kRingBytes};
   const int rank = rank_in_cluster();
   begin_next_kernel();
   if (threadIdx.x == 0) {
-    for (int i = 0; i < a.heights.stages; ++i) {
-      init_barrier(shared.full(i), 1);
-      init_barrier(shared.free(i), T::kMultiplying / kWarp);
-    }
+    prefetch_map(a.x);
+    init_ring(shared.ring, T::kMultiplying / kWarp);
     init_barrier(shared.sums_full(), 1);
     init_barrier(shared.sums_free(), kBatchCluster * T::kMultiplying / kWarp);
     fence_barriers();
@@ -191,14 +132,23 @@ __global__ void __launch_bounds__(T::kThreads, 1) linear_batch(const __grid_cons
   const int tile_stride = static_cast<int>(gridDim.x) / kBatchCluster;
   // The same for a warp, which the compiler sees this way: descriptors are made of it.
   const int group = __shfl_sync(0xffffffffU, static_cast<int>(threadIdx.x) / kGroupThreads, 0);
+  const auto for_stages = [&](const auto& stage) {
+    for_each_stage(a.skinny.linear.in, rank, first_tile, tiles, tile_stride, stage);
+  };
   if (group == T::kGroups) {
-    if (is_elected()) copy_stages<kEnd>(a, shared, rank, first_tile, tiles, tile_stride);
+    if (is_elected()) {
+      prefetch_map(a.weights[0]);
+      const uint64_t policy = weights_policy(a.skinny.is_read_once);
+      copy_stages(shared.ring, a.x, for_stages, [&](uint32_t to, uint32_t barrier, int tile, int k) {
+        copy_weights<kEnd, T>(a, policy, to, barrier, tile, k);
+      });
+    }
     __syncwarp();
     wait_for_inputs();
     wait_for_cluster();
   } else {
     multiply_stages<kType, kEnd>(a, shared, dynamic + (shared.sums - dynamic_at), rank, group, first_tile,
-                                 tiles, tile_stride);
+                                 tiles, tile_stride, for_stages);
   }
 #endif
 }

@@ -42,9 +42,10 @@ struct SkinnyLinear {
 /// Outputs of a tile of some 10 to 64 rows, on which no bit depends: the rule's first, then others to be
 /// tried. Empty for fewer rows, or where this device or build has no kernel for them.
 std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear);
+inline constexpr int kTallTile = -1;                             // that of linear_tall.h
 inline constexpr std::string_view kBatchTileName = "tiles of ";  // and the number
 inline std::string batch_tile_name(int tile) {
-  return std::string(kBatchTileName) + std::to_string(tile);
+  return tile == kTallTile ? "tall tiles" : std::string(kBatchTileName) + std::to_string(tile);
 }
 
 /// May read the weights while the kernel ahead is still running. `batch_tile`: one of batch_tiles(); 0: the

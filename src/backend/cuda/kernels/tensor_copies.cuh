@@ -54,6 +54,16 @@ __device__ __forceinline__ void copy_box_once(uint32_t to, const CUtensorMap& ma
       : "memory");
 }
 
+/// A box of a pair of matrices (PairBoxes), `row`: of each, a multiple of 8.
+__device__ __forceinline__ void copy_pair_box_once(uint32_t to, const CUtensorMap& map, uint32_t barrier,
+                                                   int k, int row, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, "
+      "{%3, %4, %4, %5}], [%2], %6;" ::"r"(to),
+      "l"(&map), "r"(barrier), "r"(k), "r"(0), "r"(row / 8), "l"(policy)
+      : "memory");
+}
+
 /// A box of a matrix to the blocks of a cluster that `blocks` has a bit for; each has its barrier at this
 /// address.
 __device__ __forceinline__ void copy_box_to_all(uint32_t to, const CUtensorMap& map, uint32_t barrier, int k,
