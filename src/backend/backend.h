@@ -32,6 +32,7 @@ struct Launch {
   graph::Tensor output;
   std::span<const graph::Tensor> results;  // the op's further ones; newest versions are their inputs' storage
   std::span<std::byte> workspace;
+  bool is_for_next = false;  // nothing but the launch behind it on its device reads the output
 };
 
 /// What a kernel is chosen by.

@@ -48,6 +48,7 @@ class Layout {
     make_blocks();
     place_blocks();
     count_residents();
+    find_outputs_for_next();
   }
 
  private:
@@ -241,6 +242,15 @@ class Layout {
           plan_.places[index(resident)].memory = memory_of(launch);
         has_reader[index(resident)] = true;
       }
+    }
+  }
+
+  void find_outputs_for_next() {
+    for (size_t i = 0; i + 1 < plan_.launches.size(); ++i) {
+      PlannedLaunch& launch = plan_.launches[i];
+      const PlannedLaunch& next = plan_.launches[i + 1];
+      launch.is_for_next = next.device == launch.device && !graph::alias_of(graph_, launch.node) &&
+                           last_[at(launch.node, memory_of(launch))] == next.node.id;
     }
   }
 

@@ -48,8 +48,9 @@ struct PlannedLaunch {
   int device = 0;
   const backend::Kernel* kernel = nullptr;
   size_t workspace_bytes = 0;
-  double predicted_us = 0;  // 0: the device is not calibrated
-  std::string reason;       // why this device
+  double predicted_us = 0;   // 0: the device is not calibrated
+  std::string reason;        // why this device
+  bool is_for_next = false;  // nothing but the launch behind it, on the same device, reads its output
 };
 
 /// What a plan takes on one device.

@@ -170,7 +170,8 @@ void Runner::add_operands(Bound& bound, const PlannedLaunch& planned) {
        .inputs = {first, node.inputs.size()},
        .output = bound.values[index(planned.node)],
        .results = {first + node.inputs.size(), results},
-       .workspace = {static_cast<std::byte*>(device.workspace.data()), planned.workspace_bytes}});
+       .workspace = {static_cast<std::byte*>(device.workspace.data()), planned.workspace_bytes},
+       .is_for_next = planned.is_for_next});
   bound.kernels.push_back(planned.kernel);
 }
 

@@ -152,6 +152,23 @@ TEST(Plan, AReshapeAndACacheVersionShareTheirInputsStorage) {
   EXPECT_EQ(plan->launches[0].node, written);
 }
 
+TEST(Plan, OutputsThatOnlyTheNextLaunchReadsAreKnown) {
+  Graph g;
+  const Value x = g.input("x", {DType::f32, {Symbol::tokens, kWidth}});
+  const Value once = silu(g, x);
+  const Value view = reshape(g, once, {Symbol::tokens, kWidth});
+  const Value twice = add(g, view, view);
+  const Value later = silu(g, twice);
+  const Value given = add(g, twice, later);
+  g.output("given", given);
+  g.output("y", silu(g, given));
+  const NullBackend backend;
+  const auto plan = compile(std::make_shared<Graph>(g), tokens(8), StepClass::decode, backend);
+  std::vector<bool> found;
+  for (const PlannedLaunch& launch : plan->launches) found.push_back(launch.is_for_next);
+  EXPECT_EQ(found, (std::vector{true, false, true, false, false}));
+}
+
 TEST(Plan, AMissingKernelIsAnErrorThatNamesTheOpTheStepAndTheDevice) {
   Graph g;
   g.output("y", silu(g, g.input("x", {DType::f32, {Symbol::tokens, kWidth}})));

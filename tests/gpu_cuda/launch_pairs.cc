@@ -94,21 +94,25 @@ class GpuLaunchPairs : public OnGpu<> {
   void expect_same(const opcases::OpCase& first_case, const opcases::OpCase& second_case) {
     const BuiltCase built_first = build(first_case);
     const BuiltCase built_second = build(second_case);
-    const auto run = [&](bool is_one_slice) {
+    enum class As { slices, slice, slice_that_alone_reads };
+    const auto run = [&](As as) {
       const Placed first(gpu(), built_first, nullptr);
       const Placed second(gpu(), built_second, first.launch().output.data);
       const backend::Kernel* const kernels[] = {first.kernel(), second.kernel()};
-      const backend::Launch launches[] = {first.launch(), second.launch()};
-      if (is_one_slice) {
-        gpu().submit({.kernels = kernels, .launches = launches});
-      } else {
+      backend::Launch launches[] = {first.launch(), second.launch()};
+      launches[0].is_for_next = as == As::slice_that_alone_reads;
+      if (as == As::slices) {
         gpu().submit({.kernels = {kernels, 1}, .launches = {launches, 1}});
         gpu().submit({.kernels = {kernels + 1, 1}, .launches = {launches + 1, 1}});
+      } else {
+        gpu().submit({.kernels = kernels, .launches = launches});
       }
       gpu().synchronize();
       return second.output(gpu());
     };
-    EXPECT_TRUE(run(true) == run(false)) << first_case.name << ", then " << second_case.name;
+    const std::vector<std::byte> apart = run(As::slices);
+    for (As as : {As::slice, As::slice_that_alone_reads})
+      EXPECT_TRUE(run(as) == apart) << first_case.name << ", then " << second_case.name;
   }
 };
 

@@ -223,8 +223,9 @@ void CudaBackend::enqueue(const backend::Slice& slice) {
   watched_logits_->forget();
   for (size_t i = 0; i < slice.launches.size(); ++i) {
     const bool is_last = i + 1 == slice.launches.size();
-    rounded_rows_->want(is_last ? std::nullopt
-                                : wanted_rounded_rows(*slice.kernels[i + 1], slice.launches[i + 1]));
+    rounded_rows_->want(
+        is_last ? std::nullopt : wanted_rounded_rows(*slice.kernels[i + 1], slice.launches[i + 1]),
+        slice.launches[i].is_for_next);
     watched_logits_->want(is_last ? std::nullopt
                                   : wanted_logits(*slice.kernels[i + 1], slice.launches[i + 1]));
     slice.kernels[i]->launch(*this, slice.launches[i]);

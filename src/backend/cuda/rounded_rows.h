@@ -27,10 +27,12 @@ class RoundedRows {
     int64_t width = 0;
     friend bool operator==(const Wanted&, const Wanted&) = default;
   };
-  /// Before each of some launches in a row: what the one behind it wants.
-  void want(std::optional<Wanted> next) {
+  /// Before each of some launches in a row: what the one behind it wants. `is_alone`: nothing else reads what
+  /// the launch writes.
+  void want(std::optional<Wanted> next, bool is_alone) {
     const bool fits = next && next->rows <= kMostRows && next->width <= kMostWidth;
     wanted_ = fits ? next : std::nullopt;
+    is_alone_ = is_alone;
     there_ = std::exchange(coming_, std::nullopt);
   }
   /// Before and behind them.
@@ -42,6 +44,8 @@ class RoundedRows {
     coming_ = wanted_;
     return place();
   }
+  /// Whether nothing reads the rows but the launch that wants them rounded: they themselves may be left out.
+  bool is_alone() const { return is_alone_; }
   /// These rows rounded by the launch before; null: it did not.
   uint16_t* find(const float* of, int64_t rows, int64_t width) const {
     return there_ == Wanted{of, rows, width} ? place() : nullptr;
@@ -57,6 +61,7 @@ class RoundedRows {
   std::optional<Wanted> coming_;
   std::optional<Wanted> there_;
   int turn_ = 0;
+  bool is_alone_ = false;
 };
 
 /// What a launch reads rounded, if it is a linear of generated tokens that needs nothing else of its rows.

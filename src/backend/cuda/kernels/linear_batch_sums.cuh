@@ -149,7 +149,7 @@ __device__ __forceinline__ void finish_item(const SkinnyArguments& a, const Skin
     if (item.row(r) >= linear.rows) continue;
     if (kEnd != BatchEnd::gated_silu && epilogue.residual != nullptr)
       y[r] = __fadd_rn(item.residual[r], y[r]);
-    part.out[at(r)] = y[r];
+    if (part.is_out_read) part.out[at(r)] = y[r];
     if (part.out_bf16 != nullptr) part.out_bf16[at(r)] = __bfloat16_as_ushort(__float2bfloat16_rn(y[r]));
   }
 }

@@ -106,6 +106,7 @@ SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
     // What heads become is not what the products leave.
     if (job.heads == nullptr)
       linear.parts[i].out_bf16 = cuda.rounded_rows().begin(part.output, job.rows.rows, part.outputs);
+    linear.parts[i].is_out_read = linear.parts[i].out_bf16 == nullptr || !cuda.rounded_rows().is_alone();
   }
   if (job.epilogue.gated) {
     linear.parts[0].up = job.parts[1].weight;
@@ -314,7 +315,7 @@ void run_decode_job(Backend* backend, const LinearJob& job, Workspace& workspace
 std::optional<RoundedRows::Wanted> wanted_rounded_rows(const backend::Kernel& kernel, const Launch& launch) {
   if (kernel.launch != launch_linear_decode) return {};
   const LinearJob job = linear_job(launch);
-  if (!is_one_launch(job) || !takes_rounded_rows(job)) return {};
+  if (!is_one_launch(job) || !takes_rounded_rows(job) || (kFreeOrder && job.rows.rows > 1)) return {};
   return RoundedRows::Wanted{.of = job.rows.x, .rows = job.rows.rows, .width = job.rows.in};
 }
 

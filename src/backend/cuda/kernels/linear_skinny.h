@@ -25,6 +25,7 @@ struct SkinnyPart {
   FloatRow up_bias = {};
   float* out = nullptr;          // [rows, outputs]
   uint16_t* out_bf16 = nullptr;  // the same rounded, for the linear behind it; null: not wanted
+  bool is_out_read = true;       // else out_bf16 alone is read: kernels need not write out
   int32_t outputs = 0;
 };
 

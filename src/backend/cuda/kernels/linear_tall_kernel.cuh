@@ -67,7 +67,7 @@ __device__ __forceinline__ void finish_tall_tile(const TallArguments& a, float (
     const float2 pair = is_odd ? float2{other, y[1]} : float2{y[0], other};
     const int row = rows + lane % 4 * 2 + (is_odd ? 1 : 0);
     if (row >= linear.rows || !is_there) continue;
-    *reinterpret_cast<float2*>(part.out + place(row) + output) = pair;
+    if (part.is_out_read) *reinterpret_cast<float2*>(part.out + place(row) + output) = pair;
     *reinterpret_cast<__nv_bfloat162*>(ring + row * pitch + output * 2) =
         __floats2bfloat162_rn(pair.x, pair.y);
   }
