@@ -29,6 +29,18 @@ opcases::OpCase linear(const LinearForm& form, int64_t in, int64_t out, int64_t 
           }};
 }
 
+/// One of as many outputs as inputs, to which its own rows are added.
+opcases::OpCase added_to_its_rows(int64_t width, int64_t rows) {
+  return {.name = fmt::format("{}x{} and its rows", rows, width),
+          .dims = opcases::tokens(rows),
+          .build = [=](opcases::CaseBuilder& b) {
+            const Value x = b.f32({graph::Symbol::tokens, width});
+            const LinearForm form{.residual = true};
+            return b.graph().append(std::make_shared<graph::FusedLinearOp>(form),
+                                    {x, b.weight(DType::bf16, {width, width}), x});
+          }};
+}
+
 opcases::OpCase sampling(const graph::SamplerRow& row, int64_t vocab) {
   graph::DimValues dims;
   dims[graph::Symbol::logit_rows] = 1;
@@ -53,14 +65,15 @@ opcases::OpCase sampling(const graph::SamplerRow& row, int64_t vocab) {
 
 class GpuLaunchPairs : public OnGpu<> {
  protected:
-  /// A launch on copies of a case's operands; `x`: in place of the first.
+  /// A launch on copies of a case's operands; `x`: in place of the first, wherever it is read.
   class Placed {
    public:
     Placed(Backend& gpu, const BuiltCase& built, const void* x)
         : kernel_(kernel_of(gpu, built, StepClass::decode)) {
       operands_ = built.inputs();
+      const void* const first = operands_.front().data;
       for (Tensor& operand : operands_) {
-        if (x != nullptr && &operand == &operands_.front()) {
+        if (x != nullptr && operand.data == first) {
           operand.data = const_cast<void*>(x);
           continue;
         }
@@ -147,6 +160,13 @@ TEST_F(GpuLaunchPairs, LinearsTakeRowsThatWereRoundedBefore) {
   for (const auto& [rows, in, between] :
        {std::tuple{9, 512, 1024}, {20, 512, 5000}, {16, 96, 8712}, {33, 2080, 9000}, {64, 512, 14344}})
     expect_same(linear(gated, in, between, rows), linear(residual, between, 512, rows));
+}
+
+TEST_F(GpuLaunchPairs, LinearsThatAddTheirOwnRowsReadThemAsTheyAre) {
+  const LinearForm gated{
+      .norm = kRms, .parts = {{}, {}}, .activation = graph::Activation::silu, .gated = true};
+  for (int64_t rows : {1, 3, 16, 64})
+    expect_same(linear(gated, 512, 1024, rows), added_to_its_rows(1024, rows));
 }
 
 }  // namespace

@@ -97,6 +97,8 @@ SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
   linear.in = job.rows.in;
   linear.epilogue = job.epilogue;
   linear.part_count = job.output_count();
+  // What is known of a launch's output is not known of its further results.
+  const bool is_alone = linear.part_count == 1 && cuda.rounded_rows().is_alone();
   for (size_t i = 0; i < static_cast<size_t>(linear.part_count); ++i) {
     const LinearPart& part = job.parts[i];
     linear.parts[i] = {.weight = part.weight,
@@ -106,7 +108,7 @@ SkinnyLinear whole_linear(CudaBackend& cuda, const LinearJob& job) {
     // What heads become is not what the products leave.
     if (job.heads == nullptr)
       linear.parts[i].out_bf16 = cuda.rounded_rows().begin(part.output, job.rows.rows, part.outputs);
-    linear.parts[i].is_out_read = linear.parts[i].out_bf16 == nullptr || !cuda.rounded_rows().is_alone();
+    linear.parts[i].is_out_read = linear.parts[i].out_bf16 == nullptr || !is_alone;
   }
   if (job.epilogue.gated) {
     linear.parts[0].up = job.parts[1].weight;
@@ -316,6 +318,8 @@ std::optional<RoundedRows::Wanted> wanted_rounded_rows(const backend::Kernel& ke
   if (kernel.launch != launch_linear_decode) return {};
   const LinearJob job = linear_job(launch);
   if (!is_one_launch(job) || !takes_rounded_rows(job) || (kFreeOrder && job.rows.rows > 1)) return {};
+  // Rows that are added, too, are also read as they are.
+  if (job.epilogue.residual == job.rows.x || job.epilogue.add.data == job.rows.x) return {};
   return RoundedRows::Wanted{.of = job.rows.x, .rows = job.rows.rows, .width = job.rows.in};
 }
 
