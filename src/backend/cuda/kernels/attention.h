@@ -39,10 +39,11 @@ struct SplitSums {
 /// kJoinedAtOnce pieces, which the blocks of a cluster may join without a detour through memory; then as many
 /// as keep every team of threads of a large device busy with one row. Between the two a team's keys may be
 /// some more, rather than a ninth piece that a kernel of its own joins: with heads of 128, steps of one row
-/// and of 16 take 3 and 7 % less time so (8B, 1,100 keys, H200), with heads of 64 one row's takes longer.
+/// and of 16 take 3 and 7 % less time so (8B, 1,100 keys, H200), with heads of 64 one row's takes longer;
+/// others were not tried.
 inline constexpr int kJoinedAtOnce = 8;
 __host__ __device__ constexpr int most_joined_keys(const PagedAttention& a) {
-  return kJoinedAtOnce * (a.head_dim >= 128 ? 160 : 128);
+  return kJoinedAtOnce * (a.head_dim == 128 ? 160 : 128);
 }
 __host__ __device__ constexpr int most_pieces(int kv_heads) {
   return kJoinedAtOnce * (kv_heads >= 8 ? 8 : kv_heads >= 4 ? 16 : 32);

@@ -12,7 +12,6 @@ namespace ingot::cuda {
 namespace {
 
 constexpr int kFewestRows = 9;  // that it is for
-constexpr int kMostRows = 64;   // of a launch
 constexpr int kMostGroups = 4;
 
 /// Clusters that run together.
@@ -146,7 +145,7 @@ void launch(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const Li
 
 /// Of the tallest tiles.
 int clusters_of(const Gpu& gpu) {
-  static const int clusters = most_clusters<DType::bf16, BatchTile<kMostGroups, kMostRows>>(gpu);
+  static const int clusters = most_clusters<DType::bf16, BatchTile<kMostGroups, kMostBatchRows>>(gpu);
   return clusters;
 }
 
@@ -167,11 +166,8 @@ void run_columns(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, con
 
 template <DType kType>
 void run(const Gpu& gpu, const SkinnyArguments& skinny, int outputs, const LinearHeads& heads) {
-  const int64_t rows = skinny.linear.rows;
-  if (rows <= 16) return run_columns<kType, 16>(gpu, skinny, outputs, heads);
-  if (rows <= 32) return run_columns<kType, 32>(gpu, skinny, outputs, heads);
-  if (rows <= 48) return run_columns<kType, 48>(gpu, skinny, outputs, heads);
-  run_columns<kType, 64>(gpu, skinny, outputs, heads);
+  with_columns(skinny.linear.rows,
+               [&](auto columns) { run_columns<kType, columns.value>(gpu, skinny, outputs, heads); });
 }
 
 /// Whether tall tiles are the rule: where they fill more than a third of what a multiprocessor can hold.
@@ -188,12 +184,10 @@ bool has_linear_batch(const SkinnyLinear& linear) {
 std::vector<int> batch_tiles(const Gpu& gpu, const SkinnyLinear& linear) {
   SkinnyArguments arguments{.linear = linear};
   if (!has_linear_batch(linear) || count_tiles(arguments, 1) == 0) return {};
-  std::vector<int> tiles;
-  const bool has_tall = tall_tile(gpu, linear) > 0;
   const int short_tile = tile_outputs(arguments, clusters_of(gpu));
-  if (has_tall && is_tall(gpu, linear)) tiles.push_back(kTallTile);
-  tiles.push_back(short_tile);
-  if (has_tall && !is_tall(gpu, linear)) tiles.push_back(kTallTile);
+  std::vector<int> tiles;
+  if (tall_tile(gpu, linear) > 0) tiles.push_back(kTallTile);
+  tiles.insert(is_tall(gpu, linear) ? tiles.end() : tiles.begin(), short_tile);
   const int step = kHalfOutputs;
   for (int tile = step; tile <= kMostGroups * (linear.epilogue.gated ? kHalfOutputs : kGroupOutputs);
        tile += step) {
@@ -208,13 +202,13 @@ bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile
   SkinnyArguments all = arguments;
   if (count_tiles(all, 1) == 0) return true;
   if (tile == kTallTile || (tile == 0 && is_tall(gpu, linear))) {
-    run_linear_tall(gpu, all);
+    run_linear_tall(gpu, arguments);
     return true;
   }
   const int outputs = tile > 0 ? tile : tile_outputs(all, clusters_of(gpu));
-  for (int64_t first = 0; first < linear.rows; first += kMostRows) {
-    SkinnyArguments some = some_rows(all, first, kMostRows);
-    some.is_read_once = linear.rows <= kMostRows;
+  for (int64_t first = 0; first < linear.rows; first += kMostBatchRows) {
+    SkinnyArguments some = some_rows(all, first, kMostBatchRows);
+    some.is_read_once = linear.rows <= kMostBatchRows;
     if (linear.dtype == DType::bf16) {
       run<DType::bf16>(gpu, some, outputs, {});
     } else {
@@ -225,7 +219,7 @@ bool run_linear_batch(const Gpu& gpu, const SkinnyArguments& arguments, int tile
 }
 
 bool places_heads_of_batch(const SkinnyLinear& linear, const LinearHeads& heads) {
-  return has_linear_batch(linear) && linear.rows <= kMostRows && linear.dtype == DType::bf16 &&
+  return has_linear_batch(linear) && linear.rows <= kMostBatchRows && linear.dtype == DType::bf16 &&
          end_of(linear) == BatchEnd::plain && linear.part_count == 3 && heads.heads > 0 &&
          heads.q_norm.data == nullptr && has_usual_heads(heads) && heads.pairs >= kRunPairs;
 }

@@ -57,14 +57,7 @@ __device__ __forceinline__ void multiply_stages(const BatchArguments& a, const B
   uint32_t tile_parity = 0;
   for (int tile = first_tile; tile < tiles; tile += tile_stride, tile_parity ^= 1) {
     float total[T::kColumns / 2];
-#pragma unroll 1
-    for (int i = 0; i < kSliceGroup; ++i) {
-      float sums[T::kColumns / 2];
-      multiply_slice<kType, T::kColumns>(sums, shared.ring, ring_place,
-                                         slice_of(linear.in, rank * kSliceGroup + i), group);
-#pragma unroll
-      for (int c = 0; c < T::kColumns / 2; ++c) total[c] = i == 0 ? sums[c] : total[c] + sums[c];
-    }
+    multiply_slices<kType, T::kColumns>(total, shared.ring, ring_place, linear.in, rank * kSliceGroup, group);
 
     const Tile place = tile_at(a.skinny, tile, a.heights.outputs);
     const int thread = static_cast<int>(threadIdx.x);

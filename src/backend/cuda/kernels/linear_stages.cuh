@@ -18,7 +18,8 @@
 
 namespace ingot::cuda {
 
-inline constexpr int kBatchDepth = 64;  // values of a row in a stage: 128 bytes
+inline constexpr int kMostBatchRows = 64;  // of inputs of a launch
+inline constexpr int kBatchDepth = 64;     // values of a row in a stage: 128 bytes
 inline constexpr int kMostStages = 24;
 inline constexpr int kBytesAhead = 72 << 10;  // of a block's weights that are on their way before its inputs
 inline constexpr int kBatchSharedBytes = (227 << 10) - 1024;  // the barriers have the rest
@@ -143,7 +144,30 @@ __device__ __forceinline__ void multiply_slice(float (&sums)[kColumns / 2],
   if (slice.steps % 2 != 0) multiply_stage(std::integral_constant<int, kStep / 16>());
 }
 
+/// The same over a group of slices from number `first` on, whose sums are added as they come.
+template <DType kType, int kColumns, int kInputBytes>
+__device__ __forceinline__ void multiply_slices(float (&total)[kColumns / 2],
+                                                const StageRing<kInputBytes>& ring, RingPlace& place,
+                                                int64_t in, int first, int group) {
+#pragma unroll 1
+  for (int i = 0; i < kSliceGroup; ++i) {
+    float sums[kColumns / 2];
+    multiply_slice<kType, kColumns>(sums, ring, place, slice_of(in, first + i), group);
+#pragma unroll
+    for (int c = 0; c < kColumns / 2; ++c) total[c] = i == 0 ? sums[c] : total[c] + sums[c];
+  }
+}
+
 #endif
+
+/// Calls f() with the fewest rows that kernels have and that hold so many.
+template <class F>
+void with_columns(int64_t rows, const F& f) {
+  if (rows <= 16) return f(std::integral_constant<int, 16>());
+  if (rows <= 32) return f(std::integral_constant<int, 32>());
+  if (rows <= 48) return f(std::integral_constant<int, 48>());
+  f(std::integral_constant<int, kMostBatchRows>());
+}
 
 /// Calls stage(k) for the stages of a slice, the last of which may reach into the next slice, until it
 /// returns false. Returns whether none did.

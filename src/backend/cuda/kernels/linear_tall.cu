@@ -10,8 +10,6 @@
 namespace ingot::cuda {
 namespace {
 
-constexpr int64_t kMostRows = 64;
-
 /// Of two matrices' beginnings, in bytes.
 int64_t distance_of(const SkinnyPart& part) {
   return std::abs(static_cast<const char*>(part.up) - static_cast<const char*>(part.weight));
@@ -57,7 +55,7 @@ int tall_tile(const Gpu& gpu, const SkinnyLinear& linear) {
   const SkinnyPart& part = linear.parts[0];
   constexpr int64_t kMostDistance = int64_t{1} << 40;  // of a map's
   if (linear.dtype != DType::bf16 || linear.part_count != 1 || end_of(linear) != LinearEnd::gated_silu ||
-      linear.rows > kMostRows || linear.in == 0 || part.outputs == 0 || part.outputs % kPieceRows != 0 ||
+      linear.rows > kMostBatchRows || linear.in == 0 || part.outputs == 0 || part.outputs % kPieceRows != 0 ||
       distance_of(part) == 0 || distance_of(part) >= kMostDistance || !has_linear_tensor())
     return 0;
   const int64_t outputs = round_up(divide_up(part.outputs, gpu.multiprocessors), kPieceRows);
@@ -65,12 +63,8 @@ int tall_tile(const Gpu& gpu, const SkinnyLinear& linear) {
 }
 
 void run_linear_tall(const Gpu& gpu, const SkinnyArguments& arguments) {
-  const int64_t rows = arguments.linear.rows;
   const int outputs = tall_tile(gpu, arguments.linear);
-  if (rows <= 16) return launch<16>(gpu, arguments, outputs);
-  if (rows <= 32) return launch<32>(gpu, arguments, outputs);
-  if (rows <= 48) return launch<48>(gpu, arguments, outputs);
-  launch<64>(gpu, arguments, outputs);
+  with_columns(arguments.linear.rows, [&](auto columns) { launch<columns.value>(gpu, arguments, outputs); });
 }
 
 }  // namespace ingot::cuda

@@ -93,13 +93,7 @@ __device__ __forceinline__ void multiply_tall_stages(float (&whole)[T::kColumns 
 #pragma unroll 1
   for (int first = 0; first < kSlices; first += kSliceGroup) {
     float total[T::kColumns / 2];
-#pragma unroll 1
-    for (int i = 0; i < kSliceGroup; ++i) {
-      float sums[T::kColumns / 2];
-      multiply_slice<DType::bf16, T::kColumns>(sums, ring, place, slice_of(in, first + i), group);
-#pragma unroll
-      for (int c = 0; c < T::kColumns / 2; ++c) total[c] = i == 0 ? sums[c] : total[c] + sums[c];
-    }
+    multiply_slices<DType::bf16, T::kColumns>(total, ring, place, in, first, group);
 #pragma unroll
     for (int c = 0; c < T::kColumns / 2; ++c) whole[c] = first == 0 ? total[c] : whole[c] + total[c];
   }
