@@ -16,16 +16,31 @@ struct OneRowChunk {
   const int8_t* values;
   const float2* scales;
   const float2* sums;
+  const int8_t* zeros;  // kZeroBytes
+};
+
+/// Of formats that read a row's integers in their order, chunk by chunk.
+struct PlainOneRow {
+  static constexpr int kValueCopies = 1;         // of a chunk's integers
+  static constexpr int kZeroBytes = 0;           // that products read, beside
+  static constexpr bool kKeepsOperands = false;  // where a warp has one chunk of a row
+
+  /// The first of a lane's two rows of a tile; the other is the eighth after it.
+  static __device__ int row_of_lane(int lane) { return lane / 4; }
+  /// Stores eight integers, number `at` of a warp's chunks and those behind.
+  static __device__ void put_values(int8_t* values, int at, uint2 eight) {
+    *reinterpret_cast<uint2*>(values + at) = eight;
+  }
+  /// What add() takes of a chunk of the row.
+  using Operands = OneRowChunk;
+  static __device__ Operands operands(const OneRowChunk& x) { return x; }
 };
 
 /// add(): the sums of a chunk, of a lane's two rows, on top of zeros; kOwner: which of the four lanes of a
 /// row has them. This one is for formats with no better way yet (q6_k), by their columns.
 template <class Blocks>
-struct OneRowBlocks {
+struct OneRowBlocks : PlainOneRow {
   static constexpr int kOwner = 0;
-
-  /// The first of a lane's two rows of a tile; the other is the eighth after it.
-  static __device__ int row_of_lane(int lane) { return lane / 4; }
   /// A group's scale and sum as the products read them.
   static __device__ void put(float2* scales, float2* sums, int group, float scale, float sum) {
     scales[group] = {scale, 0};
@@ -59,12 +74,11 @@ __device__ inline void take_own(int group, const int4& products, int4& own) {
 }
 
 template <class Codes>
-struct OneRowBlocks<BlocksOf32<Codes>> {
+struct OneRowBlocks<BlocksOf32<Codes>> : PlainOneRow {
   static constexpr int kGroups = Codes::kChunkGroups;
   static constexpr int kLanes = kGroups / 2;  // of the four, that have sums to scale
   static constexpr int kOwner = kLanes - 1;
 
-  static __device__ int row_of_lane(int lane) { return lane / 4; }
   static __device__ void put(float2* scales, float2* /*sums*/, int group, float scale, float /*sum*/) {
     reinterpret_cast<float*>(scales + group / kGroups * kGroups)[group % kGroups] = scale;
   }
@@ -107,76 +121,119 @@ struct OneRowBlocks<BlocksOf32<Codes>> {
   }
 };
 
-/// The groups' products as above, two of them of the same 32 bytes of codes.
+/// Here a matrix product is of 8 weight rows, each of which is two rows of it: every other word of 64 bytes
+/// of codes, as a lane reads them at once. Of a group's integers a column has those that belong to the one
+/// row, the next column those that belong to the other; a lane's results of both are a group's.
+///
+/// Products of whole bytes are too much by 16 times those of their upper codes for groups in the lower
+/// halves. A second product, of the upper codes with the negated integers, takes that away again; for groups
+/// in the upper halves it is all there is, and the first has zeros. So half the codes need no mask, and no
+/// lane has to choose among results.
 template <>
 struct OneRowBlocks<BlocksOfQ4_K> {
   using Blocks = BlocksOfQ4_K;
   static constexpr int kOwner = 3;
+  static constexpr int kValueCopies = 2;
+  static constexpr int kChunk = 256;
+  static constexpr int kZeroBytes = 2 * kChunk;
 
-  /// Lanes that read 8 bytes at once have rows that are two apart, in banks of their own.
-  static __device__ int row_of_lane(int lane) { return lane / 4 % 4 * 2 + lane / 16; }
+  /// As PlainOneRow. Lanes that read 16 bytes at once have rows that are four apart, in banks of their own.
+  static __device__ int row_of_lane(int lane) { return lane / 8 + lane / 4 % 2 * 4; }
+
+  /// A chunk's integers for the second product, in the order in which a lane needs them, then those for the
+  /// first.
+  static __device__ void put_values(int8_t* values, int at, uint2 eight) {
+    const int group = at / kGroup;
+    const int i = at / 8 % 4;
+    auto* const place =
+        reinterpret_cast<unsigned*>(values + at / kChunk * kChunk) + group * (kGroup / 4) + i / 2 * 4 + i % 2;
+    const bool is_lower = group % 2 == 0;
+    place[0] = is_lower ? __vneg4(eight.x) : eight.x;
+    place[2] = is_lower ? __vneg4(eight.y) : eight.y;
+    place[kChunk / 4] = is_lower ? eight.x : 0;
+    place[kChunk / 4 + 2] = is_lower ? eight.y : 0;
+  }
 
   /// Of odd groups the codes stay in the upper halves of their bytes, times 16; a power of two changes no
   /// bits. Sums are split into the halves that tf32 has enough bits for.
   static __device__ void put(float2* scales, float2* sums, int group, float scale, float sum) {
-    float* const of_chunk = reinterpret_cast<float*>(scales + group / 8 * 8);
-    of_chunk[group % 8] = group % 2 == 0 ? scale : scale * (1.0F / 16);
+    const int chunk = group / 8 * 8;
+    float* const of_scales = reinterpret_cast<float*>(scales + chunk) + group % 4 * 2 + group / 4 % 2;
+    of_scales[0] = group % 2 == 0 ? scale : scale * (1.0F / 16);
+    float* const of_sums = reinterpret_cast<float*>(sums + chunk) + group % 4 * 4 + group / 4 % 2;
     const float upper = Blocks::upper_half(sum);
-    sums[group] = {upper, Blocks::upper_half(sum - upper)};
+    of_sums[0] = Blocks::upper_half(sum - upper);
+    of_sums[2] = upper;
   }
 
-  static __device__ void add(const RowPieces& of, const OneRowChunk& x, float (&sums)[2]) {
+  static constexpr bool kKeepsOperands = true;
+  /// What a lane needs of a row's chunk: of its column in both halves of it, then of the groups `part` and
+  /// part + 4.
+  struct Operands {
+    uint2 upper[2];
+    uint2 both[2];
+    float2 scales;
+    float4 sums;
+  };
+  static __device__ Operands operands(const OneRowChunk& x) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const int part = lane % 4;
-    const auto* const codes = reinterpret_cast<const uint2*>(of.row.words + 4) + part;
-    const auto* const codes_8 = reinterpret_cast<const uint2*>(of.row_8.words + 4) + part;
-    const uint2 b = reinterpret_cast<const uint2*>(x.values)[lane];  // a group's in each column
-    int4 own = {};
-#pragma unroll 2  // more would take registers that there are not
-    for (int pair = 0; pair < 4; ++pair) {
-      const uint2 both = codes[4 * pair];
-      const uint2 both_8 = codes_8[4 * pair];
+    const int column = lane / 4;
+    const bool has_values = part / 2 == column / 4;
+    const auto* const values = reinterpret_cast<const uint2*>(
+        has_values ? x.values + column / 2 * kGroup + part % 2 * 16 + column % 2 * 8 : x.zeros);
+    return {{values[0], values[kChunk / 16]},
+            {values[kChunk / 8], values[kChunk / 8 + kChunk / 16]},
+            x.scales[part],
+            reinterpret_cast<const float4*>(x.sums)[part]};
+  }
+
+  static __device__ void add(const RowPieces& of, const Operands& x, float (&sums)[2]) {
+    const int part = static_cast<int>(threadIdx.x) % 4;
+    const uint4* const rows[2] = {reinterpret_cast<const uint4*>(of.row.words),
+                                  reinterpret_cast<const uint4*>(of.row_8.words)};
+    int dots[2][2];  // of both rows, of both halves
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const unsigned mask = i == 0 ? 0x0f0f0f0fU : 0xf0f0f0f0U;
-        const Rows32 rows = {{both.x & mask, both_8.x & mask, both.y & mask, both_8.y & mask}};
-        take_own(2 * pair + i, multiply_u8(rows, b.x, b.y, {}), own);
+        const uint4 both = rows[i][1 + 4 * half + part];
+        constexpr unsigned kUpper = 0xf0f0f0f0U;
+        int4 products = multiply_u8({{both.x, both.y, both.z, both.w}}, x.both[half].x, x.both[half].y, {});
+        products = multiply_u8({{both.x & kUpper, both.y & kUpper, both.z & kUpper, both.w & kUpper}},
+                               x.upper[half].x, x.upper[half].y, products);
+        dots[i][half] = products.x + products.w;
       }
     }
-    const uint4 heads[2] = {*reinterpret_cast<const uint4*>(of.row.words),
-                            *reinterpret_cast<const uint4*>(of.row_8.words)};
-    const float2 b0 = x.sums[part];
-    const float2 b1 = x.sums[part + 4];
-    // The lane's two groups of both rows, then one lane after the other.
-    const float2 of_group = reinterpret_cast<const float2*>(x.scales)[part];
-    const Q4_KScales words[2] = {unpack_q4_k_scales(heads[0].y, heads[0].z, heads[0].w),
-                                 unpack_q4_k_scales(heads[1].y, heads[1].z, heads[1].w)};
-    float dots[2][2];
+    float2 of_block[2];
+    float scaled[2][2];
+    float mins[2][2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const unsigned scales = (part < 2 ? words[i].scales[0] : words[i].scales[1]) >> (part % 2 * 16);
-      dots[i][0] = static_cast<float>((i == 0 ? own.x : own.z) * Blocks::byte_of(scales, 0));
-      dots[i][1] = static_cast<float>((i == 0 ? own.y : own.w) * Blocks::byte_of(scales, 1));
+      const uint4 head = rows[i][0];
+      of_block[i] = __half22float2(*reinterpret_cast<const __half2*>(&head.x));
+      const Q4_KScales groups = unpack_q4_k_scales(head.y, head.z, head.w);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        scaled[i][half] = static_cast<float>(dots[i][half] * Blocks::byte_of(groups.scales[half], part));
+        mins[i][half] = static_cast<float>(Blocks::byte_of(groups.mins[half], part));
+      }
     }
+    const Rows8 all_mins = {{mins[0][0], mins[1][0], mins[0][1], mins[1][1]}};
+    float4 shift = multiply_tf32(all_mins, x.sums.x, x.sums.y, {});
+    shift = multiply_tf32(all_mins, x.sums.z, x.sums.w, shift);
+    // The lane's two groups of both rows, then one lane after the other.
     float block[2] = {};
 #pragma unroll
     for (int turn = 0; turn < 4; ++turn) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         if (turn > 0) block[i] = __shfl_up_sync(0xffffffffU, block[i], 1, 4);
-        block[i] = __fmaf_rn(dots[i][1], of_group.y, __fmaf_rn(dots[i][0], of_group.x, block[i]));
+        block[i] = __fmaf_rn(scaled[i][1], x.scales.y, __fmaf_rn(scaled[i][0], x.scales.x, block[i]));
       }
     }
-    const auto min_of = [&](int i, int half) {
-      return static_cast<float>(Blocks::byte_of(words[i].mins[half], part));
-    };
-    const Rows8 mins = {{min_of(0, 0), min_of(1, 0), min_of(0, 1), min_of(1, 1)}};
-    float4 shift = multiply_tf32(mins, b0.y, b1.y, {});
-    shift = multiply_tf32(mins, b0.x, b1.x, shift);
-    const float2 of_block = __half22float2(*reinterpret_cast<const __half2*>(&heads[0].x));
-    const float2 of_block_8 = __half22float2(*reinterpret_cast<const __half2*>(&heads[1].x));
-    sums[0] = __fmaf_rn(of_block.x, block[0], __fmul_rn(-of_block.y, shift.x));
-    sums[1] = __fmaf_rn(of_block_8.x, block[1], __fmul_rn(-of_block_8.y, shift.z));
+    sums[0] = __fmaf_rn(of_block[0].x, block[0], __fmul_rn(-of_block[0].y, shift.x));
+    sums[1] = __fmaf_rn(of_block[1].x, block[1], __fmul_rn(-of_block[1].y, shift.z));
   }
 };
 

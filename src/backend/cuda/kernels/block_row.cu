@@ -76,9 +76,13 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
   const int bytes =
       stages.ring * stages.stage_bytes() + partial_bytes(stages) + BlockRow<Blocks>::bytes(stages);
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const auto blocks = static_cast<unsigned>(std::min(tiles, gpu.multiprocessors));
+  const int blocks = std::min(tiles, gpu.multiprocessors);
+  arguments.block_tiles = tiles / blocks;
+  arguments.longer_blocks = tiles % blocks;
   launch_overlapped<BlockRowArguments>(
-      gpu, kernel, {.blocks = blocks, .threads = kBlockRowThreads, .shared_bytes = bytes}, arguments);
+      gpu, kernel,
+      {.blocks = static_cast<unsigned>(blocks), .threads = kBlockRowThreads, .shared_bytes = bytes},
+      arguments);
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ inline constexpr int kCopyBarrier = 2;  // of the warps that copy
 static_assert(kCopyBarrier != kRowBarrier && kCopyBarrier != 0);
 
 struct BlockRowArguments {
+  // First, as blocks need it first: what a kernel is given comes from memory piece by piece.
+  int block_tiles = 0;     // of each block, in turn
+  int longer_blocks = 0;   // the first, which have one more
   SkinnyArguments skinny;  // tiles of kWarpRows outputs or pairs
   RowPreparation row;
   LinearHeads heads;  // of kernels that place them
@@ -43,10 +46,10 @@ struct TileRun {
   int begin;
   int end;
 };
-__device__ inline TileRun tile_run(const SkinnyArguments& a) {
-  const auto tiles = static_cast<unsigned>(a.first_tile[a.linear.part_count]);
-  return {static_cast<int>(tiles * blockIdx.x / gridDim.x),
-          static_cast<int>(tiles * (blockIdx.x + 1) / gridDim.x)};
+__device__ inline TileRun tile_run(const BlockRowArguments& a) {
+  const int block = static_cast<int>(blockIdx.x);
+  const int begin = block * a.block_tiles + min(block, a.longer_blocks);
+  return {begin, begin + a.block_tiles + (block < a.longer_blocks ? 1 : 0)};
 }
 
 #if __CUDA_ARCH__ >= 900
@@ -101,7 +104,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   const SkinnyLinear& linear = skinny.linear;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const TileRun run = tile_run(skinny);
+  const TileRun run = tile_run(a);
 
   begin_next_kernel();
   const int stage_bytes = s.stage_bytes();
@@ -158,6 +161,9 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
                       .step = s.piece_chunks,
                       .count = has_chunks ? (s.chunks - own_chunk + s.piece_chunks - 1) / s.piece_chunks : 0,
                       .slot = warp * s.pieces};
+  static_assert(One::kZeroBytes / 4 <= kRowWarps * kWarp);
+  if (static_cast<int>(threadIdx.x) < One::kZeroBytes / 4)
+    reinterpret_cast<unsigned*>(row.zeros)[threadIdx.x] = 0;
   __syncthreads();
   prepare_chunks<Blocks, kNorm>(a.row, row, own, row_partials, [&] {
     if (threadIdx.x == 0) arrive(&row_read);
@@ -175,6 +181,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   float residual = residual_of(own_tile);
 
   const int place_mask = s.partial_items - 1;
+  auto operands = One::operands(row.of(own.slot));
   int slot = 0;
   int phase = 0;
   int item = s.pieces == 1 ? unit : 0;  // of this warp, of the stage
@@ -191,10 +198,11 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
         const auto* const words = reinterpret_cast<const unsigned*>(rows - shift);
         const auto* const words_8 = words + kWarpRows / 2 * s.pitch / 4;
         float sums[2] = {};
+        if (!One::kKeepsOperands || s.pieces > 1) operands = One::operands(row.of(own.slot + piece));
         if (Blocks::kChunkBytes % 4 == 0 || shift == 0) {
-          One::add({{words, 0}, {words_8, 0}}, row.of(own.slot + piece), sums);
+          One::add({{words, 0}, {words_8, 0}}, operands, sums);
         } else {
-          One::add({{words, 2}, {words_8, 2}}, row.of(own.slot + piece), sums);
+          One::add({{words, 2}, {words_8, 2}}, operands, sums);
         }
         if (lane % 4 == One::kOwner) {
           float* const place = partials + ((item & place_mask) * kWarpRows + own_row) * pitch + own_chunk +

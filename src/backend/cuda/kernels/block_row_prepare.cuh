@@ -109,7 +109,8 @@ __device__ void round_chunks(const BlockRow<Blocks>& row, const OwnChunks& own, 
       const Int8Eight rounded = as_int8(y[i]);
       if (eight >= own.count * kEights) continue;
       const int at = own.slot * Shape::kValues + eight * 8;
-      *reinterpret_cast<uint2*>(row.values + at) = rounded.values;
+      OneRowBlocks<Blocks>::put_values(row.values + own.slot * BlockRow<Blocks>::kValueBytes, eight * 8,
+                                       rounded.values);
       if (eight % (kGroup / 8) == 0)
         OneRowBlocks<Blocks>::put(row.scales, row.sums, at / kGroup, rounded.scale, rounded.sum);
     }

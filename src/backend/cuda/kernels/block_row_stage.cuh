@@ -61,26 +61,32 @@ __host__ __device__ inline int partial_bytes(const RowStages& s) {
 
 /// The row in shared memory, in slots of a chunk: a warp has one for each piece, which it prepares and
 /// multiplies itself. Integers, then room for two floats for each group's scale, and as much for its sum if
-/// the format needs it (OneRowBlocks::put()).
+/// the format needs it (OneRowBlocks::put()), then zeros.
 template <class Blocks>
 struct BlockRow {
   using Shape = StageShape<Blocks>;
+  static constexpr int kValueBytes = OneRowBlocks<Blocks>::kValueCopies * Shape::kValues;
+  static constexpr int kZeroBytes = OneRowBlocks<Blocks>::kZeroBytes;
   int8_t* values;
   float2* scales;
   float2* sums;
+  int8_t* zeros;
 
   static int bytes(const RowStages& s) {
     return kRowWarps * s.pieces *
-           (Shape::kValues +
-            Shape::kGroups * (Blocks::kNeedsSums ? 2 : 1) * static_cast<int>(sizeof(float2)));
+               (kValueBytes +
+                Shape::kGroups * (Blocks::kNeedsSums ? 2 : 1) * static_cast<int>(sizeof(float2))) +
+           kZeroBytes;
   }
   __device__ BlockRow(unsigned char* memory, const RowStages& s)
       : values(reinterpret_cast<int8_t*>(memory)),
-        scales(reinterpret_cast<float2*>(memory + kRowWarps * s.pieces * Shape::kValues)),
-        sums(scales + kRowWarps * s.pieces * Shape::kGroups) {}
+        scales(reinterpret_cast<float2*>(memory + kRowWarps * s.pieces * kValueBytes)),
+        sums(scales + kRowWarps * s.pieces * Shape::kGroups),
+        zeros(reinterpret_cast<int8_t*>(sums +
+                                        (Blocks::kNeedsSums ? kRowWarps * s.pieces * Shape::kGroups : 0))) {}
 
   __device__ OneRowChunk of(int slot) const {
-    return {values + slot * Shape::kValues, scales + slot * Shape::kGroups, sums + slot * Shape::kGroups};
+    return {values + slot * kValueBytes, scales + slot * Shape::kGroups, sums + slot * Shape::kGroups, zeros};
   }
 };
 
