@@ -134,7 +134,7 @@ struct OneRowBlocks<BlocksOfQ4_K> {
   using Blocks = BlocksOfQ4_K;
   static constexpr int kOwner = 3;
   static constexpr int kValueCopies = 2;
-  static constexpr int kChunk = 256;
+  static constexpr int kChunk = Blocks::Block::kElements;
   static constexpr int kZeroBytes = 2 * kChunk;
 
   /// As PlainOneRow. Lanes that read 16 bytes at once have rows that are four apart, in banks of their own.
