@@ -222,14 +222,16 @@ struct OneRowBlocks<BlocksOfQ4_K> {
     const Rows8 all_mins = {{mins[0][0], mins[1][0], mins[0][1], mins[1][1]}};
     float4 shift = multiply_tf32(all_mins, x.sums.x, x.sums.y, {});
     shift = multiply_tf32(all_mins, x.sums.z, x.sums.w, shift);
-    // The lane's two groups of both rows, then one lane after the other.
+    // One group after the other, which one lane after the other has: first those of the first half.
     float block[2] = {};
 #pragma unroll
-    for (int turn = 0; turn < 4; ++turn) {
+    for (int group = 0; group < 8; ++group) {
+      const int half = group / 4;
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        if (turn > 0) block[i] = __shfl_up_sync(0xffffffffU, block[i], 1, 4);
-        block[i] = __fmaf_rn(scaled[i][1], x.scales.y, __fmaf_rn(scaled[i][0], x.scales.x, block[i]));
+        if (group % 4 > 0) block[i] = __shfl_up_sync(0xffffffffU, block[i], 1, 4);
+        if (group == 4) block[i] = __shfl_sync(0xffffffffU, block[i], 3, 4);
+        block[i] = __fmaf_rn(scaled[i][half], half == 0 ? x.scales.x : x.scales.y, block[i]);
       }
     }
     sums[0] = __fmaf_rn(of_block[0].x, block[0], __fmul_rn(-of_block[0].y, shift.x));

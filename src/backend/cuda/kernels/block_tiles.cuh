@@ -184,11 +184,9 @@ struct BlocksOf32 {
 
 // ---- Blocks of 256: groups with integer scales ----
 
-/// Groups are added up in the order 0, 4, 1, 5, 2, 6, 3, 7, in which lanes have them that multiply one row
-/// (block_one_row.cuh). The integer scales are multiplied in as integers, and the block's two floats once a
-/// block. The minimums' products with the activations' sums are a small matrix product of their own, 8 groups
-/// deep; tf32 has enough bits for the minimums, and the sums are split into two halves that it has enough
-/// bits for.
+/// The integer scales are multiplied in as integers, and the block's two floats once a block. The minimums'
+/// products with the activations' sums are a small matrix product of their own, 8 groups deep; tf32 has
+/// enough bits for the minimums, and the sums are split into two halves that it has enough bits for.
 struct BlocksOfQ4_K {
   using Block = dtype::Q4_K;
   static constexpr int kChunkGroups = 8;
@@ -225,29 +223,26 @@ struct BlocksOfQ4_K {
     const uint2* codes_8 = reinterpret_cast<const uint2*>(of.row_8.words + 4) + part;
     float block[kTiles][4] = {};
 #pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {
-      const uint2 both[2] = {codes[4 * pair], codes[4 * (pair + 2)]};
-      const uint2 both_8[2] = {codes_8[4 * pair], codes_8[4 * (pair + 2)]};
+    for (int pair = 0; pair < 4; ++pair) {
+      const uint2 both = codes[4 * pair];
+      const uint2 both_8 = codes_8[4 * pair];
+      const Halves first = unpack_q4_k(both.x);
+      const Halves first_8 = unpack_q4_k(both_8.x);
+      const Halves second = unpack_q4_k(both.y);
+      const Halves second_8 = unpack_q4_k(both_8.y);
+      const Rows32 rows[2] = {{{first.low, first_8.low, second.low, second_8.low}},
+                              {{first.high, first_8.high, second.high, second_8.high}}};
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
+        const int group = 2 * pair + i;
+        const int scale = byte_of(head.groups.scales[group / 4], group % 4);
+        const int scale_8 = byte_of(head_8.groups.scales[group / 4], group % 4);
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const auto codes_of = [&](unsigned word) {
-            const Halves halves = unpack_q4_k(word);
-            return i == 0 ? halves.low : halves.high;
-          };
-          const Rows32 rows = {{codes_of(both[half].x), codes_of(both_8[half].x), codes_of(both[half].y),
-                                codes_of(both_8[half].y)}};
-          const int group = 4 * half + 2 * pair + i;
-          const int scale = byte_of(head.groups.scales[half], group % 4);
-          const int scale_8 = byte_of(head_8.groups.scales[half], group % 4);
-#pragma unroll
-          for (int n = 0; n < kTiles; ++n) {
-            const uint2 b = *reinterpret_cast<const uint2*>(x.values[n] + 8 * group);
-            int4 dots = multiply_s8(rows, b.x, b.y, {});
-            dots = {dots.x * scale, dots.y * scale, dots.z * scale_8, dots.w * scale_8};
-            add_scaled<kPairs>(dots, x.scales[n][group * x.group_step], block[n]);
-          }
+        for (int n = 0; n < kTiles; ++n) {
+          const uint2 b = *reinterpret_cast<const uint2*>(x.values[n] + 8 * group);
+          int4 dots = multiply_s8(rows[i], b.x, b.y, {});
+          dots = {dots.x * scale, dots.y * scale, dots.z * scale_8, dots.w * scale_8};
+          add_scaled<kPairs>(dots, x.scales[n][group * x.group_step], block[n]);
         }
       }
     }
