@@ -31,4 +31,9 @@ __device__ inline void wait_for_team(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+/// Counts this thread in without waiting.
+__device__ inline void arrive_at_team(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 }  // namespace ingot::cuda

@@ -72,13 +72,16 @@ void run(const Gpu& gpu, BlockRowArguments& arguments) {
   for (int i = 0; i < linear.part_count; ++i)
     arguments.slice_bits[i] = std::countr_zero(
         static_cast<unsigned>(slices_of(divide_up(linear.parts[i].outputs, kWarpRows), stages.chunks)));
+  const int blocks = std::min(tiles, gpu.multiprocessors);
+  arguments.block_tiles = tiles / blocks;
+  arguments.longer_blocks = tiles % blocks;
+  // No more shared memory than the longest run of tiles has stages: attention's blocks may need the rest.
+  const int items = divide_up(tiles, blocks) * (linear.epilogue.gated ? 2 : 1);
+  stages.ring = std::min(stages.ring, std::max(2, stages_of_items(stages, items)));
   const auto kernel = kernel_for<Blocks>(arguments);
   const int bytes =
       stages.ring * stages.stage_bytes() + partial_bytes(stages) + BlockRow<Blocks>::bytes(stages);
   static_cast<void>(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  const int blocks = std::min(tiles, gpu.multiprocessors);
-  arguments.block_tiles = tiles / blocks;
-  arguments.longer_blocks = tiles % blocks;
   launch_overlapped<BlockRowArguments>(
       gpu, kernel,
       {.blocks = static_cast<unsigned>(blocks), .threads = kBlockRowThreads, .shared_bytes = bytes},

@@ -15,6 +15,7 @@
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
 #include "backend/cuda/kernels/linear_usual.cuh"
+#include "backend/cuda/kernels/warpgroup_mma.cuh"
 
 namespace ingot::cuda {
 
@@ -26,8 +27,9 @@ inline constexpr int kBlockRowThreads = (kRowWarps + kCopyWarps) * kWarp;
 /// Stages that are multiplied before their sums are added up.
 inline constexpr int kBatchStages = 4;
 inline constexpr int kMostRing = 8;
-inline constexpr int kCopyBarrier = 2;  // of the warps that copy
-static_assert(kCopyBarrier != kRowBarrier && kCopyBarrier != 0);
+inline constexpr int kCopyBarrier = 2;   // of the warps that copy
+inline constexpr int kReadyBarrier = 3;  // of all: the others wait until these have set up what they share
+static_assert(kCopyBarrier != kRowBarrier && kReadyBarrier != kRowBarrier);
 
 struct BlockRowArguments {
   // First, as blocks need it first: what a kernel is given comes from memory piece by piece.
@@ -57,7 +59,7 @@ __device__ inline TileRun tile_run(const BlockRowArguments& a) {
 /// those after it, one for each of kCopiedRows lanes. By one warp.
 template <class Blocks, bool kPlaces>
 __device__ void begin_rows(const BlockRowArguments& a, const TileRun& run, int double_halves, int stage,
-                           int first_row, unsigned char* to, PhaseBarrier* full) {
+                           int first_row, unsigned char* to, PhaseBarrier* full, uint64_t policy) {
   const RowStages& s = a.stages;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int own_row = first_row + lane % kCopiedRows;
@@ -80,13 +82,35 @@ __device__ void begin_rows(const BlockRowArguments& a, const TileRun& run, int d
     }
     const auto* const weights = static_cast<const char*>((item & double_halves) != 0 ? part.up : part.weight);
     if (lane < kCopiedRows)
-      copy_bulk(to, weights + int64_t{row} * a.row_bytes + first_chunk * Blocks::kChunkBytes, bytes, full);
+      copy_bulk_once(to, weights + int64_t{row} * a.row_bytes + first_chunk * Blocks::kChunkBytes, bytes,
+                     full, policy);
   }
 }
 #endif
 
+/// Whether attention runs beside what comes before and behind it: registers are shared out as if there were
+/// its threads, too. What gates needs more registers, or values would go to memory.
+template <LinearEnd kEnd>
+inline constexpr bool kLeavesRoom = kEnd == LinearEnd::plain || kEnd == LinearEnd::heads;
+template <LinearEnd kEnd>
+inline constexpr int kSharingThreads = kBlockRowThreads + (kLeavesRoom<kEnd> ? 128 : 0);
+
+/// Registers go from the warps that copy to those that multiply.
+template <LinearEnd kEnd>
+__device__ __forceinline__ void give_registers() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  if constexpr (kLeavesRoom<kEnd>) set_fewer_registers<40>();
+#endif
+}
+template <LinearEnd kEnd>
+__device__ __forceinline__ void take_registers() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  if constexpr (kLeavesRoom<kEnd>) set_more_registers<88>();
+#endif
+}
+
 template <class Blocks, RowNorm kNorm, LinearEnd kEnd>
-__global__ void __launch_bounds__(kBlockRowThreads, 1)
+__global__ void __launch_bounds__(kSharingThreads<kEnd>, 1)
     multiply_block_row(const __grid_constant__ BlockRowArguments a) {
 #if __CUDA_ARCH__ >= 900
   using One = OneRowBlocks<Blocks>;
@@ -117,8 +141,9 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   const int own_chunk = warp - unit * s.piece_chunks;  // of each piece
   const int own_row = One::row_of_lane(lane);
   const int items = (run.end - run.begin) << double_halves;
-  const int stages = s.pieces == 1 ? (items + s.units - 1) / s.units : items * s.pieces;
+  const int stages = stages_of_items(s, items);
   if (warp >= kRowWarps) {
+    give_registers<kEnd>();
     if (warp == kRowWarps && lane < s.ring) {
       begin_barrier(full + lane, kCopyWarps);
       begin_barrier(empty + lane, kRowWarps);
@@ -126,16 +151,17 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
       fence_barriers();
     }
     wait_for_team(kCopyBarrier, kCopyWarps * kWarp);
+    arrive_at_team(kReadyBarrier, kBlockRowThreads);
     int stage = 0;
+    const uint64_t policy = weights_policy(true);
     const auto begin = [&](int slot) {
       begin_rows<Blocks, kPlaces>(a, run, double_halves, stage++, (warp - kRowWarps) * kCopiedRows,
-                                  dynamic + slot * stage_bytes, full + slot);
+                                  dynamic + slot * stage_bytes, full + slot, policy);
     };
     // Nobody writes weights: the first are on their way before the row is there. More would be ahead of the
     // row where memory takes what is asked for: until it has been read, the next stage waits for one of those
     // before.
     while (stage < min(s.early, stages)) begin(stage);
-    __syncthreads();
     while (stage < min(s.ring, stages)) {
       while (!is_complete(&row_read, 0) && (stage < s.early || !is_complete(full + stage - s.early, 0))) {
       }
@@ -154,6 +180,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
     return;
   }
 
+  take_registers<kEnd>();
   const int at = own_chunk * Blocks::kChunkBytes;
   const unsigned char* const own_stage = dynamic + (unit * kWarpRows + own_row) * s.pitch + at;
   const bool has_chunks = unit < s.units && own_chunk < s.chunks;
@@ -164,7 +191,7 @@ __global__ void __launch_bounds__(kBlockRowThreads, 1)
   static_assert(One::kZeroBytes / 4 <= kRowWarps * kWarp);
   if (static_cast<int>(threadIdx.x) < One::kZeroBytes / 4)
     reinterpret_cast<unsigned*>(row.zeros)[threadIdx.x] = 0;
-  __syncthreads();
+  wait_for_team(kReadyBarrier, kBlockRowThreads);
   prepare_chunks<Blocks, kNorm>(a.row, row, own, row_partials, [&] {
     if (threadIdx.x == 0) arrive(&row_read);
   });

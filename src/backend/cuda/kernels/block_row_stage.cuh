@@ -27,6 +27,11 @@ struct RowStages {
   __host__ __device__ int stage_bytes() const { return units * kWarpRows * pitch; }
 };
 
+/// Stages that so many items have.
+__host__ __device__ inline int stages_of_items(const RowStages& s, int items) {
+  return s.pieces == 1 ? (items + s.units - 1) / s.units : items * s.pieces;
+}
+
 /// Stages of rows that are whole multiples of 16 bytes; ring and early are left open.
 template <class Blocks>
 RowStages stages_of_rows(int64_t in) {

@@ -42,4 +42,14 @@ __device__ inline void copy_bulk(void* shared, const void* global, int bytes, Ph
       : "memory");
 }
 
+/// The same under a policy of the second-level cache (createpolicy).
+__device__ inline void copy_bulk_once(void* shared, const void* global, int bytes, PhaseBarrier* barrier,
+                                      uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+      "[%3], %4;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "l"(global), "r"(bytes), "r"(static_cast<uint32_t>(__cvta_generic_to_shared(barrier))), "l"(policy)
+      : "memory");
+}
+
 }  // namespace ingot::cuda
