@@ -88,12 +88,15 @@ __device__ void begin_rows(const BlockRowArguments& a, const TileRun& run, int d
 }
 #endif
 
-/// Whether attention runs beside what comes before and behind it: registers are shared out as if there were
-/// its threads, too. What gates needs more registers, or values would go to memory.
+/// Whether one of attention's teams has room beside a block, so that attention begins while what comes before
+/// it ends, and what comes behind it while it ends. What gates comes neither before nor behind, and needs
+/// more registers.
 template <LinearEnd kEnd>
 inline constexpr bool kLeavesRoom = kEnd == LinearEnd::plain || kEnd == LinearEnd::heads;
+inline constexpr int kTeamBeside = 128;  // kTeam of attention
+/// Threads that a multiprocessor's registers are shared out among.
 template <LinearEnd kEnd>
-inline constexpr int kSharingThreads = kBlockRowThreads + (kLeavesRoom<kEnd> ? 128 : 0);
+inline constexpr int kSharingThreads = kBlockRowThreads + (kLeavesRoom<kEnd> ? kTeamBeside : 0);
 
 /// Registers go from the warps that copy to those that multiply.
 template <LinearEnd kEnd>
