@@ -49,14 +49,14 @@ __device__ __forceinline__ void attend(const F16Pass& pass, FlashShared& shared,
     return tile;
   };
   const auto take_queries = [&](const QueryTile& tile, int taken) {
-    sync_threads(1 + warpgroup, kGroupThreads);  // the panels have been read
+    wait_for_team(1 + warpgroup, kGroupThreads);  // the panels have been read
     wait_for_phase(&shared.queries_there, taken % 2);
     scale_queries<S>(a.scale * 1.44269504F,  // the softmax works with powers of 2
                      reinterpret_cast<const float*>(panels + S::kRaw), tile.queries - 1 - tile.first,
                      warp_query, own_panels, query_scales);
     arrive_warp(&shared.queries_read);
     show_shared_writes();
-    sync_threads(1 + warpgroup, kGroupThreads);
+    wait_for_team(1 + warpgroup, kGroupThreads);
   };
 
   float mixed[S::kHeadDim / 2];

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/kernels/attention_f16_block.cuh"
 #include "backend/cuda/kernels/attention_f16_softmax.cuh"
+#include "backend/cuda/kernels/team_barriers.cuh"
 
 namespace ingot::cuda {
 
@@ -19,12 +20,6 @@ __device__ __forceinline__ void take_registers() {
   if constexpr (S::kGroups == 3) asm volatile("setmaxnreg.inc.sync.aligned.u32 160;");
 }
 
-__device__ inline void sync_threads(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-__device__ inline void arrive_threads(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
 __device__ inline void arrive_warp(PhaseBarrier* barrier) {
   __syncwarp();
   if (threadIdx.x % kWarp == 0) arrive(barrier);
@@ -38,16 +33,16 @@ struct Turns {
   int warpgroup;
 
   __device__ void begin() const {
-    if (S::kTurns && warpgroup == 1) arrive_threads(kFirst, kThreads);
+    if (S::kTurns && warpgroup == 1) arrive_at_team(kFirst, kThreads);
   }
   __device__ void wait() const {
-    if (S::kTurns) sync_threads(kFirst + warpgroup, kThreads);
+    if (S::kTurns) wait_for_team(kFirst + warpgroup, kThreads);
   }
   __device__ void pass_on() const {
-    if (S::kTurns) arrive_threads(kFirst + 1 - warpgroup, kThreads);
+    if (S::kTurns) arrive_at_team(kFirst + 1 - warpgroup, kThreads);
   }
   __device__ void end() const {
-    if (S::kTurns && warpgroup == 0) sync_threads(kFirst, kThreads);
+    if (S::kTurns && warpgroup == 0) wait_for_team(kFirst, kThreads);
   }
 };
 

@@ -1,5 +1,4 @@
-// Asynchronous copies into shared memory of the products with blocks, and the barrier of the warps that wait
-// for the same ones.
+// Asynchronous copies into shared memory of the products with blocks.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -24,16 +23,6 @@ __device__ inline void begin_copy_of_float(float* to, const float* from, bool is
 __device__ inline const char* keep(const char* pointer) {
   asm volatile("" : "+l"(pointer));
   return pointer;
-}
-
-/// Of `threads` threads, whole warps. Barrier 0 is that of the block.
-__device__ inline void wait_for_team(int barrier, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
-}
-
-/// Counts this thread in without waiting.
-__device__ inline void arrive_at_team(int barrier, int threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
 }  // namespace ingot::cuda

@@ -15,6 +15,7 @@
 #include "backend/cuda/kernels/block_stage.cuh"
 #include "backend/cuda/kernels/block_tiles.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/team_barriers.cuh"
 
 namespace ingot::cuda {
 

@@ -8,6 +8,7 @@
 // warp, in the order that block_layout.cuh says.
 #pragma once
 
+#include "backend/cuda/kernels/attention_piece_shape.cuh"
 #include "backend/cuda/kernels/block_row.h"
 #include "backend/cuda/kernels/block_row_prepare.cuh"
 #include "backend/cuda/kernels/block_row_stage.cuh"
@@ -15,6 +16,7 @@
 #include "backend/cuda/kernels/linear_overlap.cuh"
 #include "backend/cuda/kernels/linear_tile_heads.cuh"
 #include "backend/cuda/kernels/linear_usual.cuh"
+#include "backend/cuda/kernels/team_barriers.cuh"
 #include "backend/cuda/kernels/warpgroup_mma.cuh"
 
 namespace ingot::cuda {
@@ -29,7 +31,8 @@ inline constexpr int kBatchStages = 4;
 inline constexpr int kMostRing = 8;
 inline constexpr int kCopyBarrier = 2;   // of the warps that copy
 inline constexpr int kReadyBarrier = 3;  // of all: the others wait until these have set up what they share
-static_assert(kCopyBarrier != kRowBarrier && kReadyBarrier != kRowBarrier);
+static_assert(kCopyBarrier != kRowBarrier && kCopyBarrier != 0);
+static_assert(kReadyBarrier != kRowBarrier && kReadyBarrier != kCopyBarrier && kReadyBarrier != 0);
 
 struct BlockRowArguments {
   // First, as blocks need it first: what a kernel is given comes from memory piece by piece.
@@ -88,15 +91,14 @@ __device__ void begin_rows(const BlockRowArguments& a, const TileRun& run, int d
 }
 #endif
 
-/// Whether one of attention's teams has room beside a block, so that attention begins while what comes before
-/// it ends, and what comes behind it while it ends. What gates comes neither before nor behind, and needs
-/// more registers.
+/// Whether a block leaves registers for one of attention's teams beside it, so that attention begins while
+/// what comes before it ends, and what comes behind while it ends: 112 a thread, enough for up to four
+/// query heads at once of 64 or 128 values. Kernels with other ends need more registers themselves.
 template <LinearEnd kEnd>
 inline constexpr bool kLeavesRoom = kEnd == LinearEnd::plain || kEnd == LinearEnd::heads;
-inline constexpr int kTeamBeside = 128;  // kTeam of attention
 /// Threads that a multiprocessor's registers are shared out among.
 template <LinearEnd kEnd>
-inline constexpr int kSharingThreads = kBlockRowThreads + (kLeavesRoom<kEnd> ? kTeamBeside : 0);
+inline constexpr int kSharingThreads = kBlockRowThreads + (kLeavesRoom<kEnd> ? kTeam : 0);
 
 /// Registers go from the warps that copy to those that multiply.
 template <LinearEnd kEnd>

@@ -5,6 +5,7 @@
 #include "backend/cuda/kernels/activation_rows.cuh"
 #include "backend/cuda/kernels/block_row_stage.cuh"
 #include "backend/cuda/kernels/linear_overlap.cuh"
+#include "backend/cuda/kernels/team_barriers.cuh"
 
 namespace ingot::cuda {
 

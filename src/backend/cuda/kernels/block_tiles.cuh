@@ -1,6 +1,6 @@
 // A warp's product of 16 weight rows with columns of 8 activations each, one chunk of the rows at a time:
 // blocks as stored, in shared memory, become operands of int8 matrix instructions; the exact sums of each
-// group are scaled and added up in f32, group after group: in the order of the values, but for q4_k's.
+// group are scaled and added up in f32, group after group, so that the order is that of the values.
 //
 // Lane l has rows l / 4 and l / 4 + 8, and their part l % 4 (int8_mma.cuh).
 #pragma once

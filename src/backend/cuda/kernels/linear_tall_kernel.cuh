@@ -4,10 +4,10 @@
 // has both sums of its outputs.
 #pragma once
 
-#include "backend/cuda/kernels/block_copies.cuh"
 #include "backend/cuda/kernels/linear_stages.cuh"
 #include "backend/cuda/kernels/linear_tall.h"
 #include "backend/cuda/kernels/linear_tiles.cuh"
+#include "backend/cuda/kernels/team_barriers.cuh"
 
 namespace ingot::cuda {
 
