@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(S::kThreads, 1) attend_f16(const __grid_consta
   if (threadIdx.x == 0) shared.begin(S::kGroups * kGroupThreads / kWarp);
   __syncthreads();
   if (pass.query_tiles == 0) wait_for_inputs();  // then any kernel may be ahead
-  if (pass.clears_padding) clear_padding(pass.attention);
+  if (pass.clears_padding) clear_padding(pass.attention, rows_of_sequences(pass.attention));
   if (threadIdx.x >= S::kGroups * kGroupThreads) {
     give_registers<S>();
     if (threadIdx.x / kWarp == S::kGroups * kGroupThreads / kWarp) bring<S>(pass, shared, panels);

@@ -15,14 +15,15 @@
 
 namespace ingot::cuda {
 
-/// By all threads of a block, kTeam; `thread`: of these. `queries`: of the item's heads, [heads, head_dim].
+/// By all threads of a block, kTeam; `thread`: of these. `place`: what its warp takes. `queries`: of the
+/// item's heads, [heads, head_dim].
 /// What the team shares may be used again for the next piece at once. `ring`: the team's PieceRing, which
 /// comes to this item now. `sums` takes what a piece that is not all of its row comes to: put(head of the
 /// item, dim, values, highest score, sum of weights) for four dimensions.
 template <typename S, typename Ring, typename Sums>
 __device__ __forceinline__ void attend_piece(const PagedAttention& a, const PieceItem& item,
-                                             const float* queries, int thread, PieceScratch<S>& scratch,
-                                             Ring&& ring, Sums&& sums) {
+                                             const WarpKeys<S>& place, const float* queries, int thread,
+                                             PieceScratch<S>& scratch, Ring&& ring, Sums&& sums) {
   using piece::Vectors;
   constexpr int kLanes = S::kLanes;
   constexpr unsigned kAll = 0xffffffff;
@@ -39,7 +40,6 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
   const int pair = lane / S::kCopies;  // of (first key / kOwn, head), that this lane ends up with
   const int own_head = pair % S::kHeads;
   const int own_key = pair / S::kHeads * S::kOwn;
-  const WarpKeys<S> place(a, item, warp);
   const int batches = place.batches;
   const int count = place.count;
   const auto is_there = [&](int batch, int k) {
@@ -48,7 +48,6 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
 
   Vectors<S> key;
   Vectors<S> value;
-  ring.next(a);
   float4 query[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {
@@ -58,6 +57,7 @@ __device__ __forceinline__ void attend_piece(const PagedAttention& a, const Piec
     for (int part = 0; part < S::kParts; ++part)
       query[h][part] = *reinterpret_cast<const float4*>(from + part * 4 * kLanes);
   }
+  ring.next(a);
   float4 mixed[S::kHeads][S::kParts];
 #pragma unroll
   for (int h = 0; h < S::kHeads; ++h) {

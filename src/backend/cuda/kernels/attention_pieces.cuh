@@ -25,6 +25,10 @@ class PieceWalk {
   /// `chunks`: of a key head's query heads. `team` of `teams`.
   __device__ PieceWalk(const PagedAttention& a, int chunks, int team, int teams)
       : of_piece_(a.kv_heads * chunks), chunks_(chunks) {
+    if (a.sequences == 1 && a.rows == 1) {
+      take_only_row(a, team, teams);
+      return;
+    }
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     int pieces = 0;
 #pragma unroll 1
@@ -83,6 +87,26 @@ class PieceWalk {
   }
 
  private:
+  /// As the constructor, for one row of one sequence: everything that is read is asked for at once, and where
+  /// every team has one item nothing is divided but by splits.
+  __device__ __forceinline__ void take_only_row(const PagedAttention& a, int team, int teams) {
+    piece_.row = a.seq_start[0];
+    end_ = a.seq_start[1];
+    const int position = a.context_len[0] - 1;
+    piece_.place = {0, position, first_key(a, position)};
+    splits_ = items_of(a, piece_.place.keys());
+    const int items = end_ > piece_.row ? splits_ * of_piece_ : 0;
+    if (items == teams) {
+      left_ = 1;
+    } else {
+      left_ = items / teams + (team < items % teams ? 1 : 0);
+      if (left_ == 0) return;
+      team = items / teams * team + min(team, items % teams);
+    }
+    item_ = splits_ == 1 ? team : team / splits_;
+    piece_.split = team - item_ * splits_;
+  }
+
   __device__ static AttentionRow place_of(const PagedAttention& a, int sequence, int end, int row) {
     const int position = a.context_len[sequence] - (end - row);
     return {sequence, position, first_key(a, position)};

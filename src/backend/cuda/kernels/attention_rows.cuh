@@ -53,14 +53,17 @@ __device__ __forceinline__ void put_output(const PagedAttention& a, int64_t at, 
                                                 *reinterpret_cast<const unsigned*>(&high)};
 }
 
-/// Rows that pad the step become zero, by all threads of the grid.
-__device__ inline void clear_padding(const PagedAttention& a) {
+/// The rows before those that pad the step.
+__device__ inline int rows_of_sequences(const PagedAttention& a) {
+  return a.seq_start[a.sequences];
+}
+/// Rows that pad the step, `first` and those behind it, become zero, by all threads of the grid.
+__device__ inline void clear_padding(const PagedAttention& a, int first) {
   const int64_t row = static_cast<int64_t>(a.heads) * a.head_dim;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t own = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 #pragma unroll 1
-  for (int64_t i = a.seq_start[a.sequences] * row + own; i < a.rows * row; i += stride)
-    put_output(a, i, 0.0F);
+  for (int64_t i = first * row + own; i < a.rows * row; i += stride) put_output(a, i, 0.0F);
 }
 
 /// Which row of the cache, seen as rows of head_dim, is the key (or value) of a position.

@@ -45,10 +45,11 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_stream(const __grid_cons
     walk.next(a);
     ring.look_ahead();
     const int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
-    attend_piece<S>(a, item, a.q + head * S::kHeadDim, thread, scratch, ring,
+    const WarpKeys<S> keys(a, item, thread / kWarp);
+    attend_piece<S>(a, item, keys, a.q + head * S::kHeadDim, thread, scratch, ring,
                     ToMemory<S>{decode.sums, head, item.piece.split});
   }
-  clear_padding(a);
+  clear_padding(a, rows_of_sequences(a));
 }
 
 /// Joins the pieces of the heads of an item: each group of kJoinedAtOnce by a warp for each share, then a

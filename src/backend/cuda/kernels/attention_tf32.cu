@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kTileThreads, S::kBlocks)
   const int thread = static_cast<int>(threadIdx.x);
   const int group = a.heads / a.kv_heads;
   const int kv_head = static_cast<int>(blockIdx.x) % a.kv_heads;
-  clear_padding(a);
+  clear_padding(a, rows_of_sequences(a));
   find_tile(a, group, S::kQueries, tiles - 1 - static_cast<int>(blockIdx.x) / a.kv_heads, tile);
   if (tile.sequence < 0) return;
   const int32_t* pages = a.block_table + static_cast<int64_t>(tile.sequence) * a.pages;

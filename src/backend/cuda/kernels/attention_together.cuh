@@ -33,6 +33,19 @@ struct ToCluster {
   }
 };
 
+/// Has the compiler find numbers and addresses here, not where they are used.
+template <typename... Values>
+__device__ __forceinline__ void find_now(Values&... values) {
+  const auto find = [](auto& value) {
+    if constexpr (sizeof(value) == 8) {
+      asm volatile("" : "+l"(value));
+    } else {
+      asm volatile("" : "+r"(value));
+    }
+  };
+  (find(values), ...);
+}
+
 /// Compute capability 9.0: every block is a team, every cluster has an item.
 template <typename S>
 __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_constant__ Decode decode) {
@@ -55,22 +68,30 @@ __global__ void __launch_bounds__(kTeam, kTeams) attend_together(const __grid_co
                      static_cast<int>(gridDim.x) / kJoinedAtOnce, rank);
   Ring ring(own, thread, memory);
   ring.ask_for_old(a);
+  int first_padding = rows_of_sequences(a);
+  if (own.done()) {
+    wait_for_cluster();
+    wait_for_inputs();
+    return clear_padding(a, first_padding);
+  }
+  // All numbers that the piece needs are found here, too: behind the inputs it would wait for them.
+  PieceItem item = own.item<S>();
+  int pieces = splits_of(a, item.piece.place.keys());
+  const int group = a.heads / a.kv_heads;
+  int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
+  int heads = min(S::kHeads, group - item.head_in_group);
+  WarpKeys<S> keys(a, item, thread / kWarp);
+  find_now(first_padding, pieces, head, heads, item.piece.row);
+  find_now(keys.pages, keys.kv_head, keys.begin, keys.count, keys.batches);
   wait_for_cluster();
   wait_for_inputs();
-  clear_padding(a);
-  if (own.done()) return;
-  ring.come_to_item(a);
-  const PieceItem item = own.item<S>();
-  const int pieces = splits_of(a, item.piece.place.keys());
-  const int group = a.heads / a.kv_heads;
-  const int64_t head = int64_t{item.piece.row} * a.heads + item.kv_head * group + item.head_in_group;
   if (rank < pieces)
-    attend_piece<S>(a, item, a.q + head * S::kHeadDim, thread, scratch, ring,
+    attend_piece<S>(a, item, keys, a.q + head * S::kHeadDim, thread, scratch, ring,
                     ToCluster<S>{own_share, arrived, rank});
+  clear_padding(a, first_padding);
   // A warp joins the block's share, where its head is there.
   const int first = rank * Share<S>::kVectors;
-  if (pieces == 1 || thread >= kWarp || first >= min(S::kHeads, group - item.head_in_group) * S::kVectors)
-    return;
+  if (pieces == 1 || thread >= kWarp || first >= heads * S::kVectors) return;
   if (thread == 0) arrive_expecting(&arrived, pieces * Share<S>::kBytes);
   __syncwarp();
   wait_for_phase(&arrived, 0);
